@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DI_SHM_CELLS_H
+#define DI_SHM_CELLS_H
+
+#include <ck_stack.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shm/layout.h"
+
+/*
+ * Private staging for small messages: where a loan that will travel in the ring is filled, and where
+ * one that came out of the ring is read, so that a message held never holds up the ring.
+ *
+ * Cells come in chunks that are allocated when first needed and kept: no allocation per message. Free
+ * cells form a stack, so that a ping-pong uses one cell, in the nearest cache. One thread.
+ */
+struct di_cell {
+    _Alignas(DI_LINE) unsigned char bytes[DI_IMMEDIATE_MAX];
+    uint32_t index;
+    uint32_t generation;
+    struct di_cell *next;
+    ck_stack_entry_t posted; /* for a release by another thread */
+    bool taken;
+};
+
+_Static_assert(sizeof(struct di_cell) == 256, "four lines");
+
+#define DI_CELLS_PER_CHUNK 16u
+
+struct di_cells {
+    struct di_cell *free;
+    struct di_cell **chunks;
+    uint32_t chunk_count;
+    uint32_t chunks_max;
+    uint32_t taken;
+};
+
+/* At most max cells, rounded up to whole chunks. False if there is no memory. */
+bool di_cells_init(struct di_cells *cells, uint32_t max);
+void di_cells_fini(struct di_cells *cells);
+
+/* The slow half of di_cells_take(): a new chunk, or NULL. */
+struct di_cell *di_cells_grow(struct di_cells *cells);
+
+static inline struct di_cell *di_cells_take(struct di_cells *cells)
+{
+    struct di_cell *cell = cells->free;
+
+    if (cell == NULL && (cell = di_cells_grow(cells)) == NULL)
+        return NULL;
+    cells->free = cell->next;
+    cell->taken = true;
+    cell->generation++;
+    cells->taken++;
+    return cell;
+}
+
+/* The taken cell of that index and generation, or NULL. */
+static inline struct di_cell *di_cells_find(const struct di_cells *cells, uint32_t index,
+                                            uint32_t generation)
+{
+    if (index / DI_CELLS_PER_CHUNK >= cells->chunk_count)
+        return NULL;
+    struct di_cell *cell = &cells->chunks[index / DI_CELLS_PER_CHUNK][index % DI_CELLS_PER_CHUNK];
+    return cell->taken && cell->generation == generation ? cell : NULL;
+}
+
+static inline void di_cells_give_back(struct di_cells *cells, struct di_cell *cell)
+{
+    cell->taken = false;
+    cell->next = cells->free;
+    cells->free = cell;
+    cells->taken--;
+}
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shm/park.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "shm/asymmetric.h"
+
+/*
+ * Edges of this file, explained in park.h:
+ *   [park]  Dekker pair: park word stored, fence, look  |  published, fence, park word loaded
+ */
+
+uint32_t di_sleeper_bell(const struct di_sleeper *sleeper)
+{
+    return di_peer_load32(sleeper->bell);
+}
+
+uint32_t di_sleeper_arm(struct di_sleeper *sleeper, unsigned want, enum di_doorbell doorbell, bool sole)
+{
+    /* Before the word: a ring for the new epoch must change the value we are going to sleep on. The
+     * acquire keeps the store below it. */
+    uint32_t bell = di_peer_load32(sleeper->bell);
+    atomic_thread_fence(memory_order_acquire);
+
+    sleeper->epoch++;
+    uint64_t word = (uint64_t)want | (uint64_t)doorbell << DI_PARK_DOORBELL_SHIFT |
+                    (sole ? DI_PARK_SOLE : 0) | sleeper->epoch << DI_PARK_EPOCH_SHIFT;
+    /* Relaxed: ordered by the fence below. */
+    atomic_store_explicit(sleeper->word, word, memory_order_relaxed);
+    sleeper->armed = true;
+    if (sleeper->asymmetric) {
+        sleeper->asymmetric = false;
+        /* [park] fence: the kernel's, on behalf of a ringer that leaves out its own. After the store,
+         * before the look. */
+        di_asymmetric_barrier();
+    }
+    /* [park] fence: the word is visible before we look. */
+    atomic_thread_fence(memory_order_seq_cst);
+    return bell;
+}
+
+void di_sleeper_disarm(struct di_sleeper *sleeper)
+{
+    if (!sleeper->armed)
+        return;
+    sleeper->armed = false;
+    /* Relaxed: seeing the old word a little longer costs the peer a ring, no more. */
+    atomic_store_explicit(sleeper->word, sleeper->epoch << DI_PARK_EPOCH_SHIFT, memory_order_relaxed);
+}
+
+void di_sleeper_stay_awake(struct di_sleeper *sleeper)
+{
+    sleeper->asymmetric = true;
+    sleeper->armed = false;
+    sleeper->switches++;
+    /* Relaxed: seeing the old word a little longer costs the peer a fence, no more. */
+    atomic_store_explicit(sleeper->word,
+                          DI_PARK_ASYMMETRIC | sleeper->epoch << DI_PARK_EPOCH_SHIFT,
+                          memory_order_relaxed);
+}
+
+void di_ringer_notify_fenced(struct di_ringer *ringer, unsigned published)
+{
+    /* [park] fence: what was published is visible before we look for a sleeper. */
+    atomic_thread_fence(memory_order_seq_cst);
+    ringer->fences++;
+    uint64_t word = di_peer_load(ringer->word);
+    uint64_t epoch = word >> DI_PARK_EPOCH_SHIFT;
+    if ((word & DI_PARK_WANT & published) == 0 || epoch == ringer->rung)
+        return;
+    ringer->rung = epoch;
+    di_ringer_ring(ringer, (enum di_doorbell)(word >> DI_PARK_DOORBELL_SHIFT & 3));
+}
+
+void di_ringer_ring(struct di_ringer *ringer, enum di_doorbell doorbell)
+{
+    const uint64_t one = 1;
+    const unsigned char byte = DI_SOCKET_RING;
+    int saved = errno;
+
+    ringer->rings++;
+    ringer->last = doorbell;
+    /* Bumped whatever the doorbell: the sleeper may have changed its mind. Only this half writes it. */
+    uint32_t value = atomic_load_explicit(ringer->bell, memory_order_relaxed);
+    atomic_store_explicit(ringer->bell, value + 1, memory_order_release);
+    if (doorbell == DI_DOORBELL_FUTEX) {
+        syscall(SYS_futex, ringer->bell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    } else if (doorbell == DI_DOORBELL_EVENTFD && ringer->eventfd >= 0) {
+        if (write(ringer->eventfd, &one, sizeof(one)) < 0) {
+            /* A full eventfd is readable: its sleeper is awake. */
+        }
+    } else {
+        /* Also the way out for a doorbell we were never given. A full queue, or a peer that is gone,
+         * is readable at the other end. */
+        send(ringer->socket, &byte, sizeof(byte), MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    errno = saved;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shm/pool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/error.h"
+
+void di_pool_init(struct di_pool *pool, const struct di_geometry *geometry)
+{
+    memset(pool, 0, sizeof(*pool));
+    pool->geometry = geometry;
+    for (uint32_t c = 0; c < DI_CLASSES_MAX; c++)
+        pool->top[c] = DI_BLOCK_NONE;
+}
+
+void di_pool_fini(struct di_pool *pool)
+{
+    free(pool->blocks);
+    memset(pool, 0, sizeof(*pool));
+}
+
+static void push(struct di_pool *pool, uint32_t index)
+{
+    struct di_block *block = &pool->blocks[index];
+
+    block->state = DI_BLOCK_FREE;
+    block->next = pool->top[block->class_index];
+    pool->top[block->class_index] = index;
+}
+
+enum duct_err di_pool_add(struct di_pool *pool, unsigned char *base)
+{
+    const struct di_geometry *geometry = pool->geometry;
+    uint32_t first = pool->block_count;
+    struct di_block *blocks =
+        realloc(pool->blocks, (size_t)(first + geometry->blocks) * sizeof(*blocks));
+
+    if (blocks == NULL)
+        return di_fail(DUCT_ENOMEMORY, "no memory to keep the books of %u more blocks",
+                       geometry->blocks);
+    pool->blocks = blocks;
+    pool->block_count = first + geometry->blocks;
+    pool->segment_count++;
+    for (uint32_t c = 0; c < geometry->header.class_count; c++) {
+        /* Backwards, so that the stack gives the lowest addresses first: neighbours are prefetched. */
+        for (uint32_t i = geometry->header.classes[c].count; i-- > 0;) {
+            uint32_t in_segment = geometry->class_first[c] + i;
+            struct di_block *block = &blocks[first + in_segment];
+
+            memset(block, 0, sizeof(*block));
+            block->data = base + di_geometry_block(geometry, in_segment, &block->size);
+            block->class_index = (uint16_t)c;
+            push(pool, first + in_segment);
+        }
+    }
+    return DUCT_OK;
+}
+
+uint32_t di_pool_take(struct di_pool *pool, size_t size, size_t align)
+{
+    for (uint32_t c = pool->geometry->header.class_count; c-- > 0;) {
+        uint32_t class_size = pool->geometry->header.classes[c].size;
+        uint32_t index = pool->top[c];
+
+        /* A class whose size is a multiple of align begins on one, as all larger classes do. */
+        if (class_size < size || index == DI_BLOCK_NONE || class_size % align != 0)
+            continue;
+        struct di_block *block = &pool->blocks[index];
+        pool->top[c] = block->next;
+        block->state = DI_BLOCK_LOANED;
+        block->generation++;
+        pool->loaned++;
+        return index;
+    }
+    return DI_BLOCK_NONE;
+}
+
+bool di_pool_give_back(struct di_pool *pool, uint64_t ref, enum di_block_state from)
+{
+    uint32_t index = di_ref_index(ref);
+
+    if (index >= pool->block_count)
+        return false;
+    struct di_block *block = &pool->blocks[index];
+    if (block->state != from || block->generation != di_ref_generation(ref))
+        return false;
+    if (from == DI_BLOCK_LOANED)
+        pool->loaned--;
+    else
+        pool->sent--;
+    push(pool, index);
+    return true;
+}
+
+struct di_block *di_pool_loaned(struct di_pool *pool, uint64_t ref)
+{
+    uint32_t index = di_ref_index(ref);
+
+    if (index >= pool->block_count)
+        return NULL;
+    struct di_block *block = &pool->blocks[index];
+    if (block->state != DI_BLOCK_LOANED || block->generation != di_ref_generation(ref))
+        return NULL;
+    return block;
+}
+
+void di_pool_mark_sent(struct di_pool *pool, struct di_block *block)
+{
+    block->state = DI_BLOCK_SENT;
+    pool->loaned--;
+    pool->sent++;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DI_SHM_POOL_H
+#define DI_SHM_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <duct/error.h>
+
+#include "shm/geometry.h"
+
+/*
+ * The owner's bookkeeping of its payload blocks. All of it is private: the shared pool holds payload
+ * and nothing else, so that no peer can touch a free list. One thread (the sender half's).
+ *
+ * A block is FREE, LOANED to the application, or SENT to the peer. Each loan gives it a new generation,
+ * which travels in the descriptor and must come back with the return. Free blocks of a class form a
+ * stack: the block that came back last is the one most likely still in a cache.
+ */
+
+enum di_block_state { DI_BLOCK_FREE, DI_BLOCK_LOANED, DI_BLOCK_SENT };
+
+struct di_block {
+    unsigned char *data;
+    uint32_t size;
+    uint32_t generation;
+    uint32_t next; /* in the stack of its class */
+    uint16_t class_index;
+    uint16_t state; /* enum di_block_state */
+};
+
+#define DI_BLOCK_NONE UINT32_MAX
+
+struct di_pool {
+    const struct di_geometry *geometry;
+    struct di_block *blocks;
+    uint32_t block_count; /* in all segments so far */
+    uint32_t segment_count;
+    uint32_t loaned;
+    uint32_t sent;
+    uint32_t top[DI_CLASSES_MAX]; /* stack of each class */
+};
+
+/* geometry must outlive the pool. No segment yet: di_pool_add(). */
+void di_pool_init(struct di_pool *pool, const struct di_geometry *geometry);
+void di_pool_fini(struct di_pool *pool);
+
+/* Adds the blocks of one more segment, mapped at base. NOMEMORY changes nothing. */
+enum duct_err di_pool_add(struct di_pool *pool, unsigned char *base) DUCT_NODISCARD;
+
+/* Takes the smallest free block of at least size bytes, on a multiple of align; DI_BLOCK_NONE if there
+ * is none. size is at most max_msg. */
+uint32_t di_pool_take(struct di_pool *pool, size_t size, size_t align);
+
+/* Takes back a block that was loaned (from the application) or sent (from the peer). False, and nothing
+ * changed, if that is not so: an index out of range, another state, another generation. */
+bool di_pool_give_back(struct di_pool *pool, uint64_t ref, enum di_block_state from);
+
+/* The loaned block that ref names, or NULL. */
+struct di_block *di_pool_loaned(struct di_pool *pool, uint64_t ref);
+
+/* Marks it sent. */
+void di_pool_mark_sent(struct di_pool *pool, struct di_block *block);
+
+#endif
