@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * duct-bench: measures cases and tells what was measured. Exit status 1 when a case could not be
+ * measured.
+ */
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/cases.h"
+#include "bench/report.h"
+#include "bench/runner.h"
+
+const char *argp_program_version = "duct-bench 0.1.0";
+
+enum { OPTION_NO_SPINNERS = 256 };
+
+struct options {
+    struct runner_options runner;
+    const char *json_path;
+    const char *filter;
+    bool repeats_given;
+    bool quick;
+    bool spinners;
+    bool list;
+};
+
+static const struct argp_option argp_table[] = {
+    {"quick", 'q', NULL, 0, "A fifth of the repeats, a quarter of the time each", 0},
+    {"json", 'j', "FILE", 0, "Write the results to FILE as well", 0},
+    {"filter", 'f', "SUBSTR", 0, "Only cases whose name contains SUBSTR", 0},
+    {"repeats", 'r', "N", 0, "Runs of each case, dropped ones included", 0},
+    {"no-spinners", OPTION_NO_SPINNERS, NULL, 0, "Let idle CPUs halt", 0},
+    {"list", 'l', NULL, 0, "List the cases and exit", 0},
+    {0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct options *options = state->input;
+    switch (key) {
+    case 'q':
+        options->quick = true;
+        break;
+    case 'j':
+        options->json_path = arg;
+        break;
+    case 'f':
+        options->filter = arg;
+        break;
+    case 'r': {
+        char *end;
+        unsigned long repeats = strtoul(arg, &end, 10);
+        if (*end != '\0' || repeats == 0 || repeats > RUNNER_REPEATS_MAX)
+            argp_error(state, "--repeats wants a number from 1 to %d", RUNNER_REPEATS_MAX);
+        options->runner.repeats = (unsigned)repeats;
+        options->repeats_given = true;
+        break;
+    }
+    case OPTION_NO_SPINNERS:
+        options->spinners = false;
+        break;
+    case 'l':
+        options->list = true;
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static bool wanted(const struct options *options, const struct bench_case *what)
+{
+    return options->filter == NULL || strstr(what->name, options->filter) != NULL;
+}
+
+static void list(const struct options *options, const struct cases *cases)
+{
+    for (size_t i = 0; i < cases->count; i++) {
+        const struct bench_case *what = &cases->list[i];
+        if (wanted(options, what))
+            printf("%-20s %8zu %-8s %-4s %s\n", what->name, what->size, cases_kind_name(what->kind),
+                   cases_place_name(what->place), what->about);
+    }
+}
+
+/* Too large for the stack, and only one is alive at a time. */
+static struct runner_result subject_result;
+static struct runner_result baseline_result;
+static struct cases all;
+
+static bool measure_all(const struct options *options, json_t *document)
+{
+    bool well = true;
+    report_text_head();
+    for (size_t i = 0; i < all.count; i++) {
+        const struct bench_case *what = &all.list[i];
+        if (!wanted(options, what))
+            continue;
+        if (what->place == BENCH_PAIR && machine_cpu_count() < 2) {
+            fprintf(stderr, "%s: skipped, it needs two CPUs\n", what->name);
+            continue;
+        }
+        const struct bench_case *baseline = cases_baseline_of(&all, what);
+        if (!runner_measure(what, baseline, &options->runner, &subject_result, &baseline_result)) {
+            fprintf(stderr, "%s: size %zu: could not be measured\n", what->name, what->size);
+            well = false;
+            continue;
+        }
+        report_text_case(&subject_result);
+        json_array_append_new(document, report_json_case(&subject_result));
+    }
+    return well;
+}
+
+static bool run(const struct options *options)
+{
+    static struct machine_spinners spinners;
+    if (options->spinners && !machine_spinners_start(&spinners))
+        fprintf(stderr, "duct-bench: no spinners; idle CPUs will halt\n");
+
+    json_t *document = json_array();
+    bool well = measure_all(options, document);
+    machine_spinners_stop(&spinners);
+
+    if (options->json_path != NULL &&
+        json_dump_file(document, options->json_path, JSON_INDENT(1)) != 0) {
+        fprintf(stderr, "duct-bench: cannot write %s\n", options->json_path);
+        well = false;
+    }
+    json_decref(document);
+    return well;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct argp argp = {
+        .options = argp_table,
+        .parser = parse,
+        .doc = "Measures messaging between two processes, and the least it could cost.",
+    };
+    struct options options = {
+        .runner = {.repeats = 21, .target_ns = 20000000},
+        .spinners = true,
+    };
+
+    if (argp_parse(&argp, argc, argv, 0, NULL, &options) != 0)
+        return EXIT_FAILURE;
+    if (options.quick) {
+        options.runner.target_ns /= 4;
+        if (!options.repeats_given)
+            options.runner.repeats = 5;
+    }
+    cases_fill(&all);
+    if (options.list) {
+        list(&options, &all);
+        return EXIT_SUCCESS;
+    }
+    return run(&options) ? EXIT_SUCCESS : EXIT_FAILURE;
+}
