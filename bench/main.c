@@ -109,7 +109,10 @@ static bool measure_all(const struct options *options, json_t *document)
             continue;
         }
         report_text_case(&subject_result);
-        json_array_append_new(document, report_json_case(&subject_result));
+        json_t *told = report_json_case(&subject_result);
+        if (baseline != NULL)
+            json_object_set_new(told, "against", report_json_case(&baseline_result));
+        json_array_append_new(document, told);
     }
     return well;
 }

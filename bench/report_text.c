@@ -47,7 +47,7 @@ static const char *rate_text(char cell[CELL], const struct bench_case *what, dou
 
 void report_text_head(void)
 {
-    printf("%-20s %8s %-5s %8s %7s %9s %9s %9s %11s %9s %9s %9s %9s  %s\n", "case", "size", "place",
+    printf("%-20s %8s %-5s %9s %7s %9s %9s %9s %11s %9s %9s %9s %9s  %s\n", "case", "size", "place",
            "kept/drop", "line", "min", "median", "max", "rate", "p50", "p99", "p99.9", "max",
            "ratio");
 }

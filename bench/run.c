@@ -9,7 +9,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
@@ -18,6 +17,8 @@
 #include <unistd.h>
 
 #include "bench/payload.h"
+
+enum { SIDES = 2 };
 
 /* Shared by the parent and its two children for one run. */
 struct stage {
@@ -134,41 +135,63 @@ static pid_t fork_side(const struct bench_case *what, struct bench_run *run, str
     _exit(5);
 }
 
-/* Waits until the child ends or the deadline passes; kills it in the latter case. True when it
- * ended by _exit(0). */
-static bool reap(pid_t pid, uint64_t deadline_ns)
+/* True when it ended by _exit(0). The child has ended or is about to. */
+static bool ended_well(pid_t pid)
 {
     int status = 0;
-    int fd = pidfd_open(pid, 0);
-    bool ended = false;
-
-    while (fd >= 0 && !ended) {
-        uint64_t now_ns = machine_now_ns();
-        if (now_ns >= deadline_ns)
-            break;
-        struct pollfd end = {.fd = fd, .events = POLLIN};
-        int timeout_ms = (int)((deadline_ns - now_ns) / 1000000u) + 1;
-        ended = poll(&end, 1, timeout_ms) == 1;
-    }
-    if (fd >= 0)
-        close(fd);
-    if (!ended)
-        kill(pid, SIGKILL);
     return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-/* The sides run until both are done, so the order of reaping matters only after a failure. */
-static bool run_both(const struct bench_case *what, struct bench_run *run, struct stage *stage,
-                     uint64_t deadline_ns)
+/*
+ * Waits until every child has ended. Kills the rest as soon as one ends badly, and all when the
+ * deadline passes: a side that waits for a dead one would wait for ever. True when all ended well.
+ */
+static bool reap(pid_t *pids, unsigned count, uint64_t deadline_ns)
 {
-    pid_t second = what->second != NULL ? fork_side(what, run, stage, false) : 0;
-    if (second < 0)
-        return false;
-    pid_t first = fork_side(what, run, stage, true);
-    bool well = first > 0 && reap(first, deadline_ns);
-    if (second > 0)
-        well = reap(second, well ? deadline_ns : 0) && well;
+    struct pollfd ends[SIDES];
+    unsigned left = count;
+    bool well = true;
+
+    for (unsigned i = 0; i < count; i++) {
+        ends[i] = (struct pollfd){.fd = pidfd_open(pids[i], 0), .events = POLLIN};
+        well = well && ends[i].fd >= 0;
+    }
+    while (left > 0) {
+        uint64_t now_ns = machine_now_ns();
+        well = well && now_ns < deadline_ns;
+        for (unsigned i = 0; !well && i < count; i++) {
+            if (pids[i] > 0)
+                kill(pids[i], SIGKILL);
+        }
+        if (well && poll(ends, count, (int)((deadline_ns - now_ns) / 1000000u) + 1) <= 0)
+            continue;
+        for (unsigned i = 0; i < count; i++) {
+            if (pids[i] == 0 || (well && ends[i].revents == 0))
+                continue;
+            well = ended_well(pids[i]) && well;
+            pids[i] = 0;
+            left--;
+            if (ends[i].fd >= 0)
+                close(ends[i].fd);
+            ends[i].fd = -1; /* poll() passes over it */
+        }
+    }
     return well;
+}
+
+static bool run_sides(const struct bench_case *what, struct bench_run *run, struct stage *stage,
+                      uint64_t deadline_ns)
+{
+    pid_t pids[SIDES];
+    unsigned wanted = what->second != NULL ? SIDES : 1;
+    unsigned count = 0;
+
+    for (; count < wanted; count++) {
+        pids[count] = fork_side(what, run, stage, count == 0);
+        if (pids[count] < 0)
+            break;
+    }
+    return reap(pids, count, count == wanted ? deadline_ns : 0) && count == wanted;
 }
 
 bool run_once(const struct bench_case *what, const struct bench_plan *plan, struct bench_tape *tape,
@@ -186,7 +209,7 @@ bool run_once(const struct bench_case *what, const struct bench_plan *plan, stru
         ready = run.shared != NULL;
     }
     if (ready && (what->setup == NULL || what->setup(&run))) {
-        result->completed = run_both(what, &run, stage, deadline_ns) && !tape->wrong;
+        result->completed = run_sides(what, &run, stage, deadline_ns) && !tape->wrong;
         if (what->teardown != NULL)
             what->teardown(&run);
     } else {
