@@ -12,6 +12,9 @@
  * MiB carries 14; 32 MiB carry 10. At 8 bytes a message the instructions count, not the lines, and
  * 4 MiB is best.
  *
+ * The large ring needs the caches to itself: beside other busy processes it falls back to 5 .. 16
+ * GB/s and below the small one, which hardly minds. Hence both; judge by the better of the two.
+ *
  * Rejected, GB/s at 64 KiB unless said otherwise, beside this ring's 22 in the same minutes: a
  * stamp in each record instead of one index (14.6 beside 14.8 in 1 MiB; 138 M/s beside 157 at 64
  * bytes, though 266 beside 225 at 40); non-temporal stores (9); AVX-512 stores (20); rep movsb (20;

@@ -8,12 +8,14 @@
 #include "bench/runner.h"
 
 void report_text_head(void);
-/* One row per distance at which runs were kept, told apart by the price of a line; one row saying
- * so when there were none. */
+/*
+ * `line` is the price of a line by the probes, `pre` how often a run was preempted, both sides.
+ * One row per distance at which runs were kept, told apart by the price of a line; one row saying
+ * so when there were none.
+ */
 void report_text_case(const struct runner_result *result);
 
-/* An object of the case, its plan, what was dropped, and the figures per distance. NULL when out of
- * memory. */
+/* The case, its plan, what was dropped, and each distance's figures. NULL when out of memory. */
 json_t *report_json_case(const struct runner_result *result);
 
 #endif

@@ -47,15 +47,15 @@ static const char *rate_text(char cell[CELL], const struct bench_case *what, dou
 
 void report_text_head(void)
 {
-    printf("%-20s %8s %-5s %9s %7s %9s %9s %9s %11s %9s %9s %9s %9s  %s\n", "case", "size", "place",
-           "kept/drop", "line", "min", "median", "max", "rate", "p50", "p99", "p99.9", "max",
-           "ratio");
+    printf("%-20s %8s %-5s %9s %5s %7s %9s %9s %9s %11s %9s %9s %9s %9s  %s\n", "case", "size",
+           "place", "kept/drop", "pre", "line", "min", "median", "max", "rate", "p50", "p99",
+           "p99.9", "max", "ratio");
 }
 
 static void row(const struct runner_result *result, const struct runner_figures *figures)
 {
     const struct bench_case *what = result->what;
-    char cell[11][CELL];
+    char cell[12][CELL];
     double value_ns[RUNNER_REPEATS_MAX];
     double line_ns[RUNNER_REPEATS_MAX];
     double ratio[RUNNER_REPEATS_MAX];
@@ -71,11 +71,12 @@ static void row(const struct runner_result *result, const struct runner_figures 
     double line_median_ns = stats_median(line_ns, figures->kept);
 
     snprintf(cell[0], CELL, "%u/%u", figures->kept, result->moved + result->failed);
+    snprintf(cell[11], CELL, "%.0f", (double)figures->preempted / figures->kept);
     cell[1][0] = '\0';
     if (figures->ratios > 0)
         snprintf(cell[1], CELL, "%.3f", stats_median(ratio, figures->ratios));
-    printf("%-20s %8s %-5s %9s %7s %9s %9s %9s %11s %9s %9s %9s %9s  %s\n", what->name,
-           size_text(cell[2], what->size), cases_place_name(what->place), cell[0],
+    printf("%-20s %8s %-5s %9s %5s %7s %9s %9s %9s %11s %9s %9s %9s %9s  %s\n", what->name,
+           size_text(cell[2], what->size), cases_place_name(what->place), cell[0], cell[11],
            line_median_ns > 0 ? time_text(cell[3], line_median_ns) : "",
            time_text(cell[4], spread.min), time_text(cell[5], spread.median),
            time_text(cell[6], spread.max), rate_text(cell[7], what, spread.median),

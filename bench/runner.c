@@ -13,9 +13,7 @@ enum {
        ns vanish. */
     BATCH_PINGPONG_MAX = 64,
     BATCH_PINGPONG_NS = 20000,
-    /* A stream moves in bursts as long as its ring, 1 ms for 16 MiB; a batch has to span several to
-       show the rate. */
-    BATCH_STREAM_NS = 5000000,
+    BATCH_STREAM_NS = 500000,
     BATCH_COST_NS = 250000,
 };
 
@@ -26,19 +24,31 @@ static uint64_t clamp(double value, uint64_t low, uint64_t high)
     return value > (double)high ? high : (uint64_t)value;
 }
 
-static struct bench_plan plan_for(enum bench_kind kind, double op_ns, uint64_t target_ns)
+/*
+ * A stream moves in bursts as long as its ring; a batch has to span four of them to show the rate,
+ * but no more, as the longer it is the likelier someone else takes the CPU meanwhile. 20 bytes a ns
+ * is what the fastest ring carries.
+ */
+static double stream_batch_ns(const struct bench_case *what)
+{
+    size_t bytes = what->shared_bytes != NULL ? what->shared_bytes(what) : 0;
+    double four_rings_ns = 4 * (double)bytes / 20;
+    return four_rings_ns > BATCH_STREAM_NS ? four_rings_ns : BATCH_STREAM_NS;
+}
+
+static struct bench_plan plan_for(const struct bench_case *what, double op_ns, uint64_t target_ns)
 {
     struct bench_plan plan = {0};
     double ops = (double)target_ns / op_ns;
 
-    if (kind == BENCH_PINGPONG) {
+    if (what->kind == BENCH_PINGPONG) {
         /* Half of the time to each sort of sample. */
         plan.batch = clamp(BATCH_PINGPONG_NS / op_ns, 1, BATCH_PINGPONG_MAX);
         plan.batches = clamp(ops / 2 / (double)plan.batch, 8, BENCH_BATCHES_MAX);
         plan.singles = clamp(ops / 2, 8, BENCH_SINGLES_MAX);
     } else {
-        plan.batch =
-            clamp((kind == BENCH_STREAM ? BATCH_STREAM_NS : BATCH_COST_NS) / op_ns, 4, UINT32_MAX);
+        double batch_ns = what->kind == BENCH_STREAM ? stream_batch_ns(what) : BATCH_COST_NS;
+        plan.batch = clamp(batch_ns / op_ns, 4, UINT32_MAX);
         plan.batches = clamp(ops / (double)plan.batch, 8, BENCH_BATCHES_MAX);
     }
     plan.warmup = clamp(ops / 8, 4, UINT32_MAX);
@@ -62,7 +72,7 @@ static bool calibrate(struct runner_result *result, struct bench_tape *tape,
         if (!run_once(result->what, &plan, tape, deadline_of(options), &run) || !run.completed)
             return false;
         double op_ns = stats_median(tape->batch_ns, tape->batches);
-        plan = plan_for(result->what->kind, op_ns > 0.1 ? op_ns : 0.1,
+        plan = plan_for(result->what, op_ns > 0.1 ? op_ns : 0.1,
                         attempt == 0 ? TRIAL_NS : options->target_ns);
     }
     result->plan = plan;
