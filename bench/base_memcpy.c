@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* memcpy from one private buffer to another, over and over: what a copy costs while both are in
- * cache. */
+/*
+ * memcpy from one private buffer to another, over and over: what a copy costs while both are in
+ * cache.
+ */
 #include "bench/cases.h"
 #include "bench/payload.h"
 

@@ -117,8 +117,10 @@ static inline __attribute__((always_inline)) void put_sized(struct ring_side *si
     *side = s;
 }
 
-/* The small sizes as constants, so that copy and sum are a few inlined instructions instead of
- * calls. */
+/*
+ * The small sizes as constants, so that copy and sum are a few inlined instructions instead of
+ * calls.
+ */
 static void get_many(void *state, uint64_t count)
 {
     struct ring_side *side = state;

@@ -33,8 +33,10 @@ struct slot_side {
     uint64_t sum;
 };
 
-/* Small payloads take many slots in turn, for the reason given at struct machine_probe; large ones
- * span many lines. */
+/*
+ * Small payloads take many slots in turn, for the reason given at struct machine_probe; large ones
+ * span many lines.
+ */
 static size_t slots_of(size_t size)
 {
     return size <= SLOTS_BYTES / SLOTS_MAX ? SLOTS_MAX
@@ -104,8 +106,10 @@ static inline __attribute__((always_inline)) void pong_sized(struct slot_side *s
     }
 }
 
-/* The small sizes as constants, so that copy and sum are a few inlined instructions instead of
- * calls. */
+/*
+ * The small sizes as constants, so that copy and sum are a few inlined instructions instead of
+ * calls.
+ */
 static void ping_many(void *state, uint64_t count)
 {
     struct slot_side *side = state;

@@ -40,8 +40,10 @@ static void futex_give(struct wake_side *side)
     syscall(SYS_futex, side->out, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-/* Sleeps without looking first: a word that has already changed costs one system call, as the
- * kernel checks it. */
+/*
+ * Sleeps without looking first: a word that has already changed costs one system call, as the
+ * kernel checks it.
+ */
 static void futex_take(struct wake_side *side)
 {
     do

@@ -80,8 +80,10 @@ struct bench_case {
     size_t size;  /* payload bytes, a multiple of 8; 0 when the case has none */
     size_t param; /* the case's own: so that one file can offer a ring with this many slots and with
                      that many */
-    /* Name of the case, at the same size and place, that this one is divided by; NULL for a
-     * baseline. */
+    /*
+     * Name of the case, at the same size and place, that this one is divided by; NULL for a
+     * baseline.
+     */
     const char *baseline;
     size_t (*shared_bytes)(const struct bench_case *what); /* NULL: none */
     bool (*setup)(struct bench_run *run);

@@ -109,8 +109,10 @@ static void spin_for_ever(int cpu, pid_t parent)
 {
     struct sched_param none = {0};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    /* A spinner that is not idle would compete with what it serves, and one whose parent is gone
-     * serves nobody. */
+    /*
+     * A spinner that is not idle would compete with what it serves, and one whose parent is gone
+     * serves nobody.
+     */
     if (getppid() != parent || !machine_pin(cpu) || sched_setscheduler(0, SCHED_IDLE, &none) != 0)
         _exit(1);
     for (;;)

@@ -19,15 +19,19 @@
 
 enum {
     MACHINE_LINE_BYTES = 64,
-    /* Lines come in pairs to the prefetcher; words that must not drag each other along stand this
-       far apart. */
+    /*
+     * Lines come in pairs to the prefetcher; words that must not drag each other along stand this
+     * far apart.
+     */
     MACHINE_LINE_APART = 128,
     MACHINE_PROBE_LINES = 64,
     MACHINE_CPUS_MAX = 256,
 };
 
-/* Nanoseconds on CLOCK_MONOTONIC; about 20 ns a call through the vDSO, which is why short
- * operations are batched. */
+/*
+ * Nanoseconds on CLOCK_MONOTONIC; about 20 ns a call through the vDSO, which is why short
+ * operations are batched.
+ */
 static inline uint64_t machine_now_ns(void)
 {
     struct timespec now;
@@ -38,7 +42,8 @@ static inline uint64_t machine_now_ns(void)
 /* How many CPUs this process may run on. */
 unsigned machine_cpu_count(void);
 
-/* The id of the index-th CPU this process may run on, wrapping round; -1 if that cannot be learnt.
+/*
+ * The id of the index-th CPU this process may run on, wrapping round; -1 if that cannot be learnt. 
  */
 int machine_cpu_at(unsigned index);
 

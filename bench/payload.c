@@ -7,8 +7,10 @@
 #define PAYLOAD_CLONES
 #endif
 
-/* Static, because clang wants the attribute on the first declaration. memcpy takes the widest
- * registers there are at run time; the reader is given the same, or it would be the slower. */
+/*
+ * Static, because clang wants the attribute on the first declaration. memcpy takes the widest
+ * registers there are at run time; the reader is given the same, or it would be the slower.
+ */
 static PAYLOAD_CLONES uint64_t consume(const void *from, size_t bytes)
 {
     const unsigned char *at = from;

@@ -66,7 +66,9 @@ static inline uint64_t payload_consume(const void *from, size_t bytes)
     return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
 }
 
-/* Makes the compiler believe that all memory is looked at here. No outputs, so it is never removed.
+/*
+ * Makes the compiler believe that all memory is looked at here. No outputs, so it is never removed.
+ * 
  */
 static inline void payload_observe(const void *at)
 {

@@ -32,8 +32,10 @@ static const char *size_text(char cell[CELL], size_t size)
     return cell;
 }
 
-/* Messages count while they are small, bytes once they are large. A round trip has no rate worth
- * telling. */
+/*
+ * Messages count while they are small, bytes once they are large. A round trip has no rate worth
+ * telling.
+ */
 static const char *rate_text(char cell[CELL], const struct bench_case *what, double ns)
 {
     if (what->kind == BENCH_PINGPONG || ns <= 0)

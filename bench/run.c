@@ -86,8 +86,10 @@ static uint64_t preemptions(void)
     return (uint64_t)usage.ru_nivcsw;
 }
 
-/* A fork does not copy the page tables of shared memory; filling them here keeps page faults out of
- * the figures. */
+/*
+ * A fork does not copy the page tables of shared memory; filling them here keeps page faults out of
+ * the figures.
+ */
 static void fill_page_tables(void *at, size_t bytes)
 {
     if (bytes > 0 && madvise(at, bytes, MADV_POPULATE_WRITE) != 0)

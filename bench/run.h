@@ -15,8 +15,10 @@ struct run_result {
     double elapsed_ns;  /* of `first`, warm-up included */
 };
 
-/* The tape is the caller's, from run_tape_open(); a failed run leaves it undefined. False: the OS
- * refused a resource. */
+/*
+ * The tape is the caller's, from run_tape_open(); a failed run leaves it undefined. False: the OS
+ * refused a resource.
+ */
 bool run_once(const struct bench_case *what, const struct bench_plan *plan, struct bench_tape *tape,
               uint64_t deadline_ns, struct run_result *result);
 

@@ -9,8 +9,10 @@ enum {
     /* A run is over in tens of milliseconds; what takes this much longer hangs. */
     RUN_GRACE_NS = 2000000000,
     TRIAL_NS = 2000000,
-    /* Batches short enough that most of them are not interrupted, long enough that the clock's 20
-       ns vanish. */
+    /*
+     * Batches short enough that most of them are not interrupted, long enough that the clock's 20
+     * ns vanish.
+     */
     BATCH_PINGPONG_MAX = 64,
     BATCH_PINGPONG_NS = 20000,
     BATCH_STREAM_NS = 500000,
@@ -60,8 +62,10 @@ static uint64_t deadline_of(const struct runner_options *options)
     return machine_now_ns() + RUN_GRACE_NS + 20 * options->target_ns;
 }
 
-/* Finds what an operation costs, roughly, with two runs: few operations, then enough for a few
- * milliseconds. */
+/*
+ * Finds what an operation costs, roughly, with two runs: few operations, then enough for a few
+ * milliseconds.
+ */
 static bool calibrate(struct runner_result *result, struct bench_tape *tape,
                       const struct runner_options *options)
 {
@@ -84,8 +88,10 @@ struct verdict {
     double value_ns, line_ns;
 };
 
-/* The group of runs made at this distance, a new one if need be; NULL when there are too many
- * already. */
+/*
+ * The group of runs made at this distance, a new one if need be; NULL when there are too many
+ * already.
+ */
 static struct runner_figures *group_at(struct runner_result *result, double line_ns)
 {
     for (unsigned i = 0; i < result->groups; i++) {

@@ -21,14 +21,18 @@ struct runner_options {
     uint64_t target_ns; /* how long a run should measure */
 };
 
-/* What is known of one case at one distance. Cases without a pair of CPUs have one group, at
- * distance 0. */
+/*
+ * What is known of one case at one distance. Cases without a pair of CPUs have one group, at
+ * distance 0.
+ */
 struct runner_figures {
     unsigned kept;
     double value_ns[RUNNER_REPEATS_MAX]; /* per kept run; unsorted */
     double line_ns[RUNNER_REPEATS_MAX];  /* its probe */
-    /* Subject over baseline, for each two neighbouring runs that were both kept and whose probes
-     * agree. */
+    /*
+     * Subject over baseline, for each two neighbouring runs that were both kept and whose probes
+     * agree.
+     */
     unsigned ratios;
     double ratio[RUNNER_REPEATS_MAX];
     /* Single operations where the case has them, otherwise batches; all kept runs together. */

@@ -29,8 +29,10 @@ struct stats_spread stats_spread_of(double *values, size_t count)
     return spread;
 }
 
-/* Values below 128 have a bucket each; above, the leading bit picks the doubling and the next seven
- * the step. */
+/*
+ * Values below 128 have a bucket each; above, the leading bit picks the doubling and the next seven
+ * the step.
+ */
 static size_t bucket_of(uint64_t ps)
 {
     if (ps >> STATS_RANGE_BITS)

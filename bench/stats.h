@@ -30,8 +30,10 @@ struct stats_spread {
     double min, median, max;
 };
 
-/* Sorts the values in place. The median of an even number is the mean of the middle two; of none,
- * 0. */
+/*
+ * Sorts the values in place. The median of an even number is the mean of the middle two; of none,
+ * 0.
+ */
 double stats_median(double *values, size_t count);
 
 /* Sorts the values in place. */
