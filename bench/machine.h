@@ -43,7 +43,7 @@ static inline uint64_t machine_now_ns(void)
 unsigned machine_cpu_count(void);
 
 /*
- * The id of the index-th CPU this process may run on, wrapping round; -1 if that cannot be learnt. 
+ * The id of the index-th CPU this process may run on, wrapping round; -1 if that cannot be learnt.
  */
 int machine_cpu_at(unsigned index);
 

@@ -68,7 +68,6 @@ static inline uint64_t payload_consume(const void *from, size_t bytes)
 
 /*
  * Makes the compiler believe that all memory is looked at here. No outputs, so it is never removed.
- * 
  */
 static inline void payload_observe(const void *at)
 {
