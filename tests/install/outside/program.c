@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include <duct/duct.h>
+
+/* A program outside the house, in what C11 and C++17 have in common. */
+int main(void)
+{
+    if (strcmp(duct_version(), DUCT_VERSION_STRING) != 0)
+        return 1;
+    printf("duct %s\n", duct_version());
+    return 0;
+}
