@@ -35,7 +35,7 @@ void di_asymmetric_barrier(void)
 {
     if (membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED) == 0)
         return;
-    /* It worked when probed, so this is a filter installed since. The slow barrier reaches every CPU
-     * of the system and needs no registration. */
+    /* It worked when probed, so this is a filter installed since. The slow barrier reaches every
+     * CPU of the system and needs no registration. */
     membarrier(MEMBARRIER_CMD_GLOBAL);
 }

@@ -9,11 +9,11 @@
 #include "shm/layout.h"
 
 /*
- * Private staging for small messages: where a loan that will travel in the ring is filled, and where
- * one that came out of the ring is read, so that a message held never holds up the ring.
+ * Private staging for small messages: where a loan that will travel in the ring is filled, and
+ * where one that came out of the ring is read, so that a message held never holds up the ring.
  *
- * Cells come in chunks that are allocated when first needed and kept: no allocation per message. Free
- * cells form a stack, so that a ping-pong uses one cell, in the nearest cache. One thread.
+ * Cells come in chunks that are allocated when first needed and kept: no allocation per message.
+ * Free cells form a stack, so that a ping-pong uses one cell, in the nearest cache. One thread.
  */
 struct di_cell {
     _Alignas(DI_LINE) unsigned char bytes[DI_IMMEDIATE_MAX];
@@ -27,6 +27,9 @@ struct di_cell {
 _Static_assert(sizeof(struct di_cell) == 256, "four lines");
 
 #define DI_CELLS_PER_CHUNK 16u
+
+/* In the index of a duct_msg.ref: it names a cell, and not a block of a pool. */
+#define DI_REF_CELL 0x80000000u
 
 struct di_cells {
     struct di_cell *free;

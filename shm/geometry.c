@@ -93,8 +93,8 @@ void di_geometry_plan(struct di_geometry *geometry, uint32_t slots, uint32_t max
 void di_geometry_set_returns(struct di_geometry *geometry, uint32_t peer_blocks)
 {
     geometry->header.returns = power_of_two_at_least(peer_blocks);
-    geometry->header.outbox_bytes =
-        round_up(geometry->returns_at + (uint64_t)geometry->header.returns * sizeof(uint64_t), DI_PAGE);
+    geometry->header.outbox_bytes = round_up(
+        geometry->returns_at + (uint64_t)geometry->header.returns * sizeof(uint64_t), DI_PAGE);
 }
 
 static bool power_of_two(uint32_t value)
@@ -117,7 +117,7 @@ static bool classes_plausible(const struct di_outbox_header *header)
             return false;
         if (c > 0 && class->size >= header->classes[c - 1].size)
             return false;
-        bytes += (uint64_t)class->size * class->count;
+        bytes += (uint64_t) class->size * class->count;
         blocks += class->count;
     }
     if (header->classes[0].size < header->max_msg)
@@ -138,26 +138,29 @@ enum duct_err di_geometry_check(struct di_geometry *geometry, const struct di_ou
                        "the peer's shared-memory layout is version %u, this side's is %u; rebuild "
                        "the older program",
                        header->version, DI_LAYOUT_VERSION);
-    if (!power_of_two(header->slots) || header->slots < DI_SLOTS_MIN || header->slots > DI_SLOTS_MAX ||
-        !power_of_two(header->returns) || header->returns > 2 * DI_BLOCKS_MAX ||
-        header->returns < own_blocks || !classes_plausible(header))
-        return di_fail(DUCT_ECORRUPT, "the peer's outbox header contradicts itself (slots %u, returns "
-                                      "%u, classes %u)",
+    if (!power_of_two(header->slots) || header->slots < DI_SLOTS_MIN ||
+        header->slots > DI_SLOTS_MAX || !power_of_two(header->returns) ||
+        header->returns > 2 * DI_BLOCKS_MAX || header->returns < own_blocks ||
+        !classes_plausible(header))
+        return di_fail(DUCT_ECORRUPT,
+                       "the peer's outbox header contradicts itself (slots %u, returns "
+                       "%u, classes %u)",
                        header->slots, header->returns, header->class_count);
 
     geometry->header = *header;
     derive(geometry);
     if (header->outbox_bytes !=
-            round_up(geometry->returns_at + (uint64_t)header->returns * sizeof(uint64_t), DI_PAGE) ||
+            round_up(geometry->returns_at + (uint64_t)header->returns * sizeof(uint64_t),
+                     DI_PAGE) ||
         header->outbox_bytes != outbox_size)
         return di_fail(DUCT_ECORRUPT, "the peer's outbox is %llu bytes, its header says %llu",
                        (unsigned long long)outbox_size, (unsigned long long)header->outbox_bytes);
     if (di_geometry_bytes_max(geometry) > bytes_max)
-        return di_fail(DUCT_ELIMIT,
-                       "the peer's segments may grow to %llu bytes, over the limit of %llu; raise the "
-                       "option peer_bytes",
-                       (unsigned long long)di_geometry_bytes_max(geometry),
-                       (unsigned long long)bytes_max);
+        return di_fail(
+            DUCT_ELIMIT,
+            "the peer's segments may grow to %llu bytes, over the limit of %llu; raise the "
+            "option peer_bytes",
+            (unsigned long long)di_geometry_bytes_max(geometry), (unsigned long long)bytes_max);
     return DUCT_OK;
 }
 

@@ -25,8 +25,8 @@ struct di_geometry {
 
 /*
  * Cuts a pool of about pool_bytes into classes: sizes fall by powers of four from max_msg, the
- * largest gets two thirds of the bytes (one block at least), each next two thirds of the rest. The return
- * ring is not known yet: di_geometry_set_returns().
+ * largest gets two thirds of the bytes (one block at least), each next two thirds of the rest. The
+ * return ring is not known yet: di_geometry_set_returns().
  */
 void di_geometry_plan(struct di_geometry *geometry, uint32_t slots, uint32_t max_msg,
                       uint64_t pool_bytes, uint64_t pool_max);
@@ -35,9 +35,9 @@ void di_geometry_plan(struct di_geometry *geometry, uint32_t slots, uint32_t max
 void di_geometry_set_returns(struct di_geometry *geometry, uint32_t peer_blocks);
 
 /*
- * Derives everything from header (a copy the peer cannot change), or refuses. own_blocks: the blocks
- * this side owns, for which the peer's return ring must have room. bytes_max caps outbox and pool
- * together, before anything is allocated. Errors: VERSION (both numbers), CORRUPT, LIMIT.
+ * Derives everything from header (a copy the peer cannot change), or refuses. own_blocks: the
+ * blocks this side owns, for which the peer's return ring must have room. bytes_max caps outbox and
+ * pool together, before anything is allocated. Errors: VERSION (both numbers), CORRUPT, LIMIT.
  */
 enum duct_err di_geometry_check(struct di_geometry *geometry, const struct di_outbox_header *header,
                                 uint64_t outbox_size, uint32_t own_blocks, uint64_t bytes_max);

@@ -20,24 +20,24 @@
  *            then  uint64_t[returns]         the return ring, written by the receiver half
  *   pool     blocks, nothing else: largest class first, so that each class is naturally aligned
  *
- * Numbers are fixed-width and native-endian: both sides share one machine. No pointer, lock, list or
- * size that anybody trusts lies here: the reader copies the header once, checks it, and works with
- * its copy (shm/geometry.h).
+ * Numbers are fixed-width and native-endian: both sides share one machine. No pointer, lock, list
+ * or size that anybody trusts lies here: the reader copies the header once, checks it, and works
+ * with its copy (shm/geometry.h).
  */
 
-#define DI_LAYOUT_MAGIC 0x31746375642f2f3aull /* "://duct1" */
+#define DI_LAYOUT_MAGIC   0x31746375642f2f3aull /* "://duct1" */
 #define DI_LAYOUT_VERSION 1u
 
-/* A line is what one core hands to another. Lines with different writers, or of different heat, stand
- * two apart, since the adjacent-line prefetcher moves them in pairs. */
-#define DI_LINE 64
+/* A line is what one core hands to another. Lines with different writers, or of different heat,
+ * stand two apart, since the adjacent-line prefetcher moves them in pairs. */
+#define DI_LINE      64
 #define DI_LINE_PAIR 128
-#define DI_PAGE 4096u
+#define DI_PAGE      4096u
 
-#define DI_CLASSES_MAX 12u
-#define DI_SLOTS_MIN 2u
-#define DI_SLOTS_MAX 65536u
-#define DI_BLOCKS_MAX (1u << 20) /* of one side, in all its pool segments */
+#define DI_CLASSES_MAX       12u
+#define DI_SLOTS_MIN         2u
+#define DI_SLOTS_MAX         65536u
+#define DI_BLOCKS_MAX        (1u << 20) /* of one side, in all its pool segments */
 #define DI_POOL_SEGMENTS_MAX 64u
 
 /* One size class of the pool: count blocks of size bytes, a multiple of DI_LINE. */
@@ -65,24 +65,27 @@ struct di_outbox_header {
  * interest (3), doorbell kind (2), asymmetric (1), sole (1), zero (9), epoch (48).
  */
 struct di_sender_page {
-    _Alignas(DI_LINE_PAIR) _Atomic uint64_t park;      /* this side's sender waits for SPACE, BLOCKS */
-    _Alignas(DI_LINE_PAIR) _Atomic uint32_t data_bell; /* futex word: the peer's receiver waits on it */
-    _Alignas(DI_LINE_PAIR) _Atomic uint64_t msgs;      /* counters, for tools */
+    _Alignas(DI_LINE_PAIR) _Atomic uint64_t park; /* this side's sender waits for SPACE, BLOCKS */
+    _Alignas(
+        DI_LINE_PAIR) _Atomic uint32_t data_bell; /* futex word: the peer's receiver waits on it */
+    _Alignas(DI_LINE_PAIR) _Atomic uint64_t msgs; /* counters, for tools */
     _Atomic uint64_t bytes;
 };
 
 struct di_receiver_page {
-    _Alignas(DI_LINE_PAIR) _Atomic uint64_t consumed;   /* position up to which slots are free again */
-    _Atomic uint64_t returned;                          /* entries ever put into the return ring */
-    _Alignas(DI_LINE_PAIR) _Atomic uint64_t park;       /* this side's receiver waits for DATA */
-    _Alignas(DI_LINE_PAIR) _Atomic uint32_t space_bell; /* futex word: the peer's sender waits on it */
-    _Alignas(DI_LINE_PAIR) _Atomic uint64_t msgs;       /* counters, for tools */
+    _Alignas(
+        DI_LINE_PAIR) _Atomic uint64_t consumed;  /* position up to which slots are free again */
+    _Atomic uint64_t returned;                    /* entries ever put into the return ring */
+    _Alignas(DI_LINE_PAIR) _Atomic uint64_t park; /* this side's receiver waits for DATA */
+    _Alignas(DI_LINE_PAIR) _Atomic uint32_t
+        space_bell;                               /* futex word: the peer's sender waits on it */
+    _Alignas(DI_LINE_PAIR) _Atomic uint64_t msgs; /* counters, for tools */
     _Atomic uint64_t bytes;
 };
 
-#define DI_OUTBOX_SENDER_AT 1024u
+#define DI_OUTBOX_SENDER_AT   1024u
 #define DI_OUTBOX_RECEIVER_AT 2048u
-#define DI_OUTBOX_SLOTS_AT DI_PAGE
+#define DI_OUTBOX_SLOTS_AT    DI_PAGE
 
 /*
  * A descriptor. The slot of position p carries the stamp p + 1 once it is published, p + 1 - slots
@@ -108,11 +111,11 @@ struct di_slot_more {
 /* The kinds of a descriptor; any other value is corrupt. */
 enum { DI_KIND_IMMEDIATE = 1, DI_KIND_BLOCK = 2 };
 
-/* Immediate payload: 40 bytes in the first slot, 56 in each of up to three more. Past that, the copy
- * in and out costs more than the extra cache miss on a block (docs/BENCHMARKS.md). */
-#define DI_SLOT_BYTES 40u
-#define DI_MORE_BYTES 56u
-#define DI_MORE_MAX 3u
+/* Immediate payload: 40 bytes in the first slot, 56 in each of up to three more. Past that, the
+ * copy in and out costs more than the extra cache miss on a block (docs/BENCHMARKS.md). */
+#define DI_SLOT_BYTES    40u
+#define DI_MORE_BYTES    56u
+#define DI_MORE_MAX      3u
 #define DI_IMMEDIATE_MAX (DI_SLOT_BYTES + DI_MORE_MAX * DI_MORE_BYTES)
 
 static inline uint64_t di_head_make(uint32_t size, uint16_t kind)
@@ -139,7 +142,8 @@ static inline uint32_t di_ref_generation(uint64_t ref)
 /* Slots an immediate message of the given size takes. */
 static inline uint32_t di_slots_of(uint32_t size)
 {
-    return size <= DI_SLOT_BYTES ? 1 : 1 + (size - DI_SLOT_BYTES + DI_MORE_BYTES - 1) / DI_MORE_BYTES;
+    return size <= DI_SLOT_BYTES ? 1
+                                 : 1 + (size - DI_SLOT_BYTES + DI_MORE_BYTES - 1) / DI_MORE_BYTES;
 }
 
 _Static_assert(sizeof(struct di_slot) == DI_LINE, "a slot is one line");

@@ -21,7 +21,8 @@ uint32_t di_sleeper_bell(const struct di_sleeper *sleeper)
     return di_peer_load32(sleeper->bell);
 }
 
-uint32_t di_sleeper_arm(struct di_sleeper *sleeper, unsigned want, enum di_doorbell doorbell, bool sole)
+uint32_t di_sleeper_arm(struct di_sleeper *sleeper, unsigned want, enum di_doorbell doorbell,
+                        bool sole)
 {
     /* Before the word: a ring for the new epoch must change the value we are going to sleep on. The
      * acquire keeps the store below it. */
@@ -36,8 +37,8 @@ uint32_t di_sleeper_arm(struct di_sleeper *sleeper, unsigned want, enum di_doorb
     sleeper->armed = true;
     if (sleeper->asymmetric) {
         sleeper->asymmetric = false;
-        /* [park] fence: the kernel's, on behalf of a ringer that leaves out its own. After the store,
-         * before the look. */
+        /* [park] fence: the kernel's, on behalf of a ringer that leaves out its own. After the
+         * store, before the look. */
         di_asymmetric_barrier();
     }
     /* [park] fence: the word is visible before we look. */
@@ -51,7 +52,8 @@ void di_sleeper_disarm(struct di_sleeper *sleeper)
         return;
     sleeper->armed = false;
     /* Relaxed: seeing the old word a little longer costs the peer a ring, no more. */
-    atomic_store_explicit(sleeper->word, sleeper->epoch << DI_PARK_EPOCH_SHIFT, memory_order_relaxed);
+    atomic_store_explicit(sleeper->word, sleeper->epoch << DI_PARK_EPOCH_SHIFT,
+                          memory_order_relaxed);
 }
 
 void di_sleeper_stay_awake(struct di_sleeper *sleeper)
@@ -60,8 +62,7 @@ void di_sleeper_stay_awake(struct di_sleeper *sleeper)
     sleeper->armed = false;
     sleeper->switches++;
     /* Relaxed: seeing the old word a little longer costs the peer a fence, no more. */
-    atomic_store_explicit(sleeper->word,
-                          DI_PARK_ASYMMETRIC | sleeper->epoch << DI_PARK_EPOCH_SHIFT,
+    atomic_store_explicit(sleeper->word, DI_PARK_ASYMMETRIC | sleeper->epoch << DI_PARK_EPOCH_SHIFT,
                           memory_order_relaxed);
 }
 
@@ -86,7 +87,8 @@ void di_ringer_ring(struct di_ringer *ringer, enum di_doorbell doorbell)
 
     ringer->rings++;
     ringer->last = doorbell;
-    /* Bumped whatever the doorbell: the sleeper may have changed its mind. Only this half writes it. */
+    /* Bumped whatever the doorbell: the sleeper may have changed its mind. Only this half writes
+     * it. */
     uint32_t value = atomic_load_explicit(ringer->bell, memory_order_relaxed);
     atomic_store_explicit(ringer->bell, value + 1, memory_order_release);
     if (doorbell == DI_DOORBELL_FUTEX) {
@@ -96,8 +98,8 @@ void di_ringer_ring(struct di_ringer *ringer, enum di_doorbell doorbell)
             /* A full eventfd is readable: its sleeper is awake. */
         }
     } else {
-        /* Also the way out for a doorbell we were never given. A full queue, or a peer that is gone,
-         * is readable at the other end. */
+        /* Also the way out for a doorbell we were never given. A full queue, or a peer that is
+         * gone, is readable at the other end. */
         send(ringer->socket, &byte, sizeof(byte), MSG_DONTWAIT | MSG_NOSIGNAL);
     }
     errno = saved;

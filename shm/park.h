@@ -24,21 +24,22 @@
  *   4 look at what it waits for               and its epoch was not rung yet: remember
  *   5 sleep while the doorbell is v           the epoch, bump the doorbell, wake
  *
- * Why none is lost: of the two fences one comes first. If the sleeper's does, the ringer's load sees
- * the interest and it rings; if the ringer's does, the sleeper's look sees what was published. A ring
- * between 1 and 5 makes the doorbell differ from v, so that 5 does not sleep: hence v is read first.
+ * Why none is lost: of the two fences one comes first. If the sleeper's does, the ringer's load
+ * sees the interest and it rings; if the ringer's does, the sleeper's look sees what was published.
+ * A ring between 1 and 5 makes the doorbell differ from v, so that 5 does not sleep: hence v is
+ * read first.
  *
- * Why once per epoch: the ringer cannot clear a word that it may not write, so it remembers the epoch
- * it rang. The sleeper need not clear it either: an idle pipe stays armed, and a ring that was not
- * needed costs one look.
+ * Why once per epoch: the ringer cannot clear a word that it may not write, so it remembers the
+ * epoch it rang. The sleeper need not clear it either: an idle pipe stays armed, and a ring that
+ * was not needed costs one look.
  *
  * Asymmetric mode. The ringer's fence on every message caps a stream. A sleeper that has been awake
  * for thousands of messages stores a word that says so; the ringer, after no more than a compiler
- * barrier, sees it and leaves out the fence. To leave the mode the sleeper stores its new word, then
- * has the kernel execute a barrier on every registered process's CPUs (membarrier), then looks. That
- * barrier stands in for the ringer's fence: the ringer's publication is either before it, and the look
- * sees it, or after it, and its load sees the new word. The order is essential: barrier first, then
- * the store, loses wake-ups (tests/model has the counterexample).
+ * barrier, sees it and leaves out the fence. To leave the mode the sleeper stores its new word,
+ * then has the kernel execute a barrier on every registered process's CPUs (membarrier), then
+ * looks. That barrier stands in for the ringer's fence: the ringer's publication is either before
+ * it, and the look sees it, or after it, and its load sees the new word. The order is essential:
+ * barrier first, then the store, loses wake-ups (tests/model has the counterexample).
  *
  * Edges of this file:
  *   [park]  Dekker pair: park word stored, fence, look  |  published, fence, park word loaded
@@ -51,16 +52,16 @@ enum { DI_WANT_DATA = 1, DI_WANT_SPACE = 2, DI_WANT_BLOCKS = 4 };
 enum di_doorbell { DI_DOORBELL_NONE, DI_DOORBELL_FUTEX, DI_DOORBELL_EVENTFD, DI_DOORBELL_SOCKET };
 
 /* The park word; see layout.h. */
-#define DI_PARK_WANT 7ull
+#define DI_PARK_WANT           7ull
 #define DI_PARK_DOORBELL_SHIFT 3
-#define DI_PARK_ASYMMETRIC (1ull << 5)
-#define DI_PARK_SOLE (1ull << 6) /* nobody else receives on this side: see di_lane_both_full() */
-#define DI_PARK_EPOCH_SHIFT 16
+#define DI_PARK_ASYMMETRIC     (1ull << 5)
+#define DI_PARK_SOLE           (1ull << 6) /* nobody else receives on this side: see di_lane_both_full() */
+#define DI_PARK_EPOCH_SHIFT    16
 
 /* Private handle of a half that sleeps. */
 struct di_sleeper {
-    _Atomic uint64_t *word;               /* its park word, in its own outbox */
-    const DI_PEER _Atomic uint32_t *bell; /* the doorbell word it watches, in the peer's */
+    _Atomic uint64_t *word;       /* its park word, in its own outbox */
+    const DI_PEER uint32_t *bell; /* the doorbell word it watches, in the peer's */
     uint64_t epoch;
     bool asymmetric; /* what the word says now */
     bool armed;      /* the word shows interest */
@@ -69,9 +70,9 @@ struct di_sleeper {
 
 /* Private handle of the half that wakes it. */
 struct di_ringer {
-    const DI_PEER _Atomic uint64_t *word; /* the peer's park word */
-    _Atomic uint32_t *bell;               /* the doorbell word, in one's own outbox */
-    uint64_t rung;                        /* the last epoch rung */
+    const DI_PEER uint64_t *word; /* the peer's park word */
+    _Atomic uint32_t *bell;       /* the doorbell word, in one's own outbox */
+    uint64_t rung;                /* the last epoch rung */
     uint64_t fences;
     uint64_t rings;
     int eventfd; /* the peer's, or -1 */
@@ -80,8 +81,8 @@ struct di_ringer {
 };
 
 /*
- * Steps 1 to 3: says how and for what this half will sleep, and returns the value of the doorbell word
- * to sleep on. The caller must look (step 4) after it. May call membarrier(2).
+ * Steps 1 to 3: says how and for what this half will sleep, and returns the value of the doorbell
+ * word to sleep on. The caller must look (step 4) after it. May call membarrier(2).
  */
 uint32_t di_sleeper_arm(struct di_sleeper *sleeper, unsigned want, enum di_doorbell doorbell,
                         bool sole);
@@ -101,8 +102,8 @@ void di_ringer_notify_fenced(struct di_ringer *ringer, unsigned published);
 /* Step 2 and 3 of the ringer, after something the sleeper may want was published. */
 static inline void di_ringer_notify(struct di_ringer *ringer, unsigned published)
 {
-    /* [park] fence: left out in asymmetric mode, where the sleeper's membarrier stands in for it; the
-     * compiler must still not move the load above the publication. */
+    /* [park] fence: left out in asymmetric mode, where the sleeper's membarrier stands in for it;
+     * the compiler must still not move the load above the publication. */
     atomic_signal_fence(memory_order_seq_cst);
     if (di_peer_load(ringer->word) & DI_PARK_ASYMMETRIC)
         return;

@@ -3,16 +3,18 @@
 #define DI_SHM_PEER_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 /*
  * The only way to read memory that a peer writes.
  *
- * The peer can change any byte at any time. So a value is loaded once, into a local, and from then on
- * it is stable: the local is checked, and the local is used. Pointers into a peer's segment are of type
- * DI_PEER *, which clang will neither dereference nor mix with plain ones (tests/tidy/peer_gate proves
- * it); these accessors are the only casts.
+ * The peer can change any byte at any time. So a value is loaded once, into a local, and from then
+ * on it is stable: the local is checked, and the local is used. Pointers into a peer's segment are
+ * of type DI_PEER *, which clang will neither dereference nor mix with plain ones
+ * (tests/tidy/peer_gate proves it); these accessors are the only casts. The pointees are written
+ * without _Atomic, which would take the attribute away.
  */
 #if defined(__clang__)
 #define DI_PEER __attribute__((noderef, address_space(1)))
@@ -25,20 +27,20 @@
 #define DI_PEER_LOADED(pointer) ((void)0)
 #endif
 
-static inline uint64_t di_peer_load(const DI_PEER _Atomic uint64_t *from)
+static inline uint64_t di_peer_load(const DI_PEER uint64_t *from)
 {
     DI_PEER_LOADED(from);
     /* Relaxed: the caller has an acquire or a fence of its own before it, or needs no order. */
     return atomic_load_explicit((const _Atomic uint64_t *)(uintptr_t)from, memory_order_relaxed);
 }
 
-static inline uint64_t di_peer_load_acquire(const DI_PEER _Atomic uint64_t *from)
+static inline uint64_t di_peer_load_acquire(const DI_PEER uint64_t *from)
 {
     DI_PEER_LOADED(from);
     return atomic_load_explicit((const _Atomic uint64_t *)(uintptr_t)from, memory_order_acquire);
 }
 
-static inline uint32_t di_peer_load32(const DI_PEER _Atomic uint32_t *from)
+static inline uint32_t di_peer_load32(const DI_PEER uint32_t *from)
 {
     DI_PEER_LOADED(from);
     /* Relaxed: see di_peer_load(). */
@@ -51,7 +53,8 @@ static inline void di_peer_copy(void *to, const DI_PEER void *from, size_t size)
     memcpy(to, (const void *)(uintptr_t)from, size);
 }
 
-/* For the kernel (futex words) and for views handed to the application: an address, not to be read. */
+/* For the kernel (futex words) and for views handed to the application: an address, not to be read.
+ */
 static inline const void *di_peer_address(const DI_PEER void *from)
 {
     return (const void *)(uintptr_t)from;
@@ -61,5 +64,8 @@ static inline const DI_PEER void *di_peer_at(const DI_PEER void *base, uint64_t 
 {
     return (const DI_PEER void *)((const DI_PEER char *)base + offset);
 }
+
+/* The address of a field of the struct that lies at base. */
+#define di_peer_field(base, type, field) di_peer_at(base, offsetof(type, field))
 
 #endif

@@ -43,7 +43,8 @@ enum duct_err di_pool_add(struct di_pool *pool, unsigned char *base)
     pool->block_count = first + geometry->blocks;
     pool->segment_count++;
     for (uint32_t c = 0; c < geometry->header.class_count; c++) {
-        /* Backwards, so that the stack gives the lowest addresses first: neighbours are prefetched. */
+        /* Backwards, so that the stack gives the lowest addresses first: neighbours are prefetched.
+         */
         for (uint32_t i = geometry->header.classes[c].count; i-- > 0;) {
             uint32_t in_segment = geometry->class_first[c] + i;
             struct di_block *block = &blocks[first + in_segment];

@@ -11,12 +11,12 @@
 #include "shm/geometry.h"
 
 /*
- * The owner's bookkeeping of its payload blocks. All of it is private: the shared pool holds payload
- * and nothing else, so that no peer can touch a free list. One thread (the sender half's).
+ * The owner's bookkeeping of its payload blocks. All of it is private: the shared pool holds
+ * payload and nothing else, so that no peer can touch a free list. One thread (the sender half's).
  *
- * A block is FREE, LOANED to the application, or SENT to the peer. Each loan gives it a new generation,
- * which travels in the descriptor and must come back with the return. Free blocks of a class form a
- * stack: the block that came back last is the one most likely still in a cache.
+ * A block is FREE, LOANED to the application, or SENT to the peer. Each loan gives it a new
+ * generation, which travels in the descriptor and must come back with the return. Free blocks of a
+ * class form a stack: the block that came back last is the one most likely still in a cache.
  */
 
 enum di_block_state { DI_BLOCK_FREE, DI_BLOCK_LOANED, DI_BLOCK_SENT };
@@ -49,12 +49,12 @@ void di_pool_fini(struct di_pool *pool);
 /* Adds the blocks of one more segment, mapped at base. NOMEMORY changes nothing. */
 enum duct_err di_pool_add(struct di_pool *pool, unsigned char *base) DUCT_NODISCARD;
 
-/* Takes the smallest free block of at least size bytes, on a multiple of align; DI_BLOCK_NONE if there
- * is none. size is at most max_msg. */
+/* Takes the smallest free block of at least size bytes, on a multiple of align; DI_BLOCK_NONE if
+ * there is none. size is at most max_msg. */
 uint32_t di_pool_take(struct di_pool *pool, size_t size, size_t align);
 
-/* Takes back a block that was loaned (from the application) or sent (from the peer). False, and nothing
- * changed, if that is not so: an index out of range, another state, another generation. */
+/* Takes back a block that was loaned (from the application) or sent (from the peer). False, and
+ * nothing changed, if that is not so: an index out of range, another state, another generation. */
 bool di_pool_give_back(struct di_pool *pool, uint64_t ref, enum di_block_state from);
 
 /* The loaned block that ref names, or NULL. */

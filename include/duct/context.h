@@ -71,7 +71,7 @@ DUCT_API enum duct_err duct_context_wait(struct duct_context *context, struct du
                                          int64_t timeout_ns) DUCT_NODISCARD;
 
 /*
- * As duct_context_wait(), handing each event to on_event instead. Returns after one round of events.
+ * As duct_context_wait(), handing one event to on_event instead; call it in a loop.
  * INVALID without on_event, or inside a callback.
  */
 DUCT_API enum duct_err duct_context_run(struct duct_context *context,

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 target_sources(duct_lib PRIVATE
   base/error.c
+  base/fork.c
   base/log.c
   base/names.c
   base/options.c
   base/quantity.c
   base/random.c
   base/text.c
+  base/thread.c
   base/url.c
   base/version.c
 )

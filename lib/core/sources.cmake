@@ -1,3 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 target_sources(duct_lib PRIVATE
+  core/context.c
+  core/event.c
+  core/listener.c
+  core/message.c
+  core/pipe.c
+  core/pipe_io.c
+  core/wait.c
 )

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/core/context.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <duct/listener.h>
+#include <duct/pipe.h>
+
+#include "lib/base/error.h"
+#include "lib/core/listener.h"
+#include "lib/core/pipe.h"
+
+/*
+ * Contexts: opening, closing, ownership, and what other threads ask of them. Waiting for events is in
+ * event.c, for one pipe in wait.c.
+ *
+ * Edges of this file:
+ *   [post]  node pushed, posted stored with release  |  posted exchanged with acquire, stack taken
+ */
+
+/* A context is one of few; a page of its own is no waste, and can be wiped. */
+void *di_wiped_alloc(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return NULL;
+    /* Linux 4.14; without it a child after fork() is on its own, as the documentation says. */
+    madvise(memory, size, MADV_WIPEONFORK);
+    return memory;
+}
+
+void di_wiped_free(void *memory, size_t size)
+{
+    munmap(memory, size);
+}
+
+/* Opens the backend that was asked for; AUTO takes DUCT_IO, then io_uring, then epoll. */
+static enum duct_err open_io(struct di_io **io, enum duct_io wanted)
+{
+    const char *named = getenv("DUCT_IO");
+
+    if (wanted == DUCT_IO_AUTO && named != NULL && *named != '\0') {
+        if (strcmp(named, "uring") == 0)
+            wanted = DUCT_IO_URING;
+        else if (strcmp(named, "epoll") == 0)
+            wanted = DUCT_IO_EPOLL;
+        else
+            return di_fail(DUCT_EINVAL, "DUCT_IO=%s: expected uring or epoll, or to be unset", named);
+    }
+    switch (wanted) {
+    case DUCT_IO_URING:
+        return di_io_open(io, &di_io_uring);
+    case DUCT_IO_EPOLL:
+        return di_io_open(io, &di_io_epoll);
+    case DUCT_IO_AUTO:
+        if (di_io_uring_available() && di_io_open(io, &di_io_uring) == DUCT_OK)
+            return DUCT_OK;
+        return di_io_open(io, &di_io_epoll);
+    }
+    return di_fail(DUCT_EINVAL, "io=%d: expected DUCT_IO_AUTO, DUCT_IO_URING or DUCT_IO_EPOLL", wanted);
+}
+
+enum duct_err duct_context_open(struct duct_context **context,
+                                const struct duct_context_options *options)
+{
+    struct duct_context_options o = DUCT_CONTEXT_OPTIONS_INIT;
+
+    if (context == NULL)
+        return di_fail(DUCT_EINVAL, "duct_context_open: no place for the context");
+    if (options != NULL) {
+        if (options->size < sizeof(options->size) + sizeof(options->io))
+            return di_fail(DUCT_EINVAL, "duct_context_open: options.size is %zu; start from "
+                                        "DUCT_CONTEXT_OPTIONS_INIT",
+                           options->size);
+        memcpy(&o, options, options->size < sizeof(o) ? options->size : sizeof(o));
+    }
+    struct duct_context *made = di_wiped_alloc(sizeof(*made));
+    if (made == NULL)
+        return di_fail(DUCT_ENOMEMORY, "no memory for a context");
+    enum duct_err err = open_io(&made->io, o.io);
+    if (err != DUCT_OK) {
+        di_wiped_free(made, sizeof(*made));
+        return err;
+    }
+    atomic_init(&made->thread, di_thread_self());
+    di_list_init(&made->pipes);
+    di_list_init(&made->listeners);
+    di_list_init(&made->active);
+    ck_stack_init(&made->posts);
+    made->on_event = o.on_event;
+    made->user = o.user;
+    made->magic = DI_CONTEXT_MAGIC;
+    *context = made;
+    return DUCT_OK;
+}
+
+enum duct_err di_context_check(struct duct_context *context)
+{
+    if (context == NULL)
+        return di_fail(DUCT_EINVAL, "no context was given");
+    if (context->magic != DI_CONTEXT_MAGIC)
+        return di_fail(DUCT_ECLOSED, "the context is closed, or belongs to the parent of this process: "
+                                     "open a new one after fork()");
+#ifndef NDEBUG
+    /* Relaxed: it is this thread's mark or it is not. */
+    if (atomic_load_explicit(&context->thread, memory_order_relaxed) != di_thread_self())
+        return di_fail(DUCT_EINVAL, "the context belongs to another thread; hand it over with "
+                                    "duct_context_adopt()");
+#endif
+    return DUCT_OK;
+}
+
+static void run_posts(struct duct_context *context)
+{
+    /* [post] observes: the nodes pushed before posted was stored. */
+    if (atomic_load_explicit(&context->posted, memory_order_relaxed) == 0 ||
+        atomic_exchange_explicit(&context->posted, 0, memory_order_acquire) == 0)
+        return;
+    ck_stack_entry_t *node = ck_stack_batch_pop_upmc(&context->posts);
+    while (node != NULL) {
+        ck_stack_entry_t *next = node->next;
+        struct di_post *post = di_container(node, struct di_post, node);
+        post->run(post);
+        node = next;
+    }
+}
+
+void di_context_post(struct duct_context *context, struct di_post *post)
+{
+    ck_stack_push_upmc(&context->posts, &post->node);
+    /* [post] publishes: the node. */
+    atomic_store_explicit(&context->posted, 1, memory_order_release);
+    di_io_wake(context->io);
+}
+
+void duct_context_close(struct duct_context *context)
+{
+    if (context == NULL || di_context_check(context) != DUCT_OK)
+        return;
+    run_posts(context);
+    while (!di_list_empty(&context->pipes)) {
+        struct duct_pipe *pipe = di_container(context->pipes.next, struct duct_pipe, link);
+        duct_pipe_close_with(pipe, 0, NULL, 0);
+    }
+    while (!di_list_empty(&context->listeners))
+        duct_listener_close(di_container(context->listeners.next, struct duct_listener, link));
+    /* Completes whatever the closed objects still have in flight, and so frees them. */
+    di_io_close(context->io);
+    context->magic = DI_LIVE_CLOSED;
+    di_wiped_free(context, sizeof(*context));
+}
+
+/* The thread's own context: closed by the key's destructor when the thread ends. */
+static pthread_key_t default_key;
+static pthread_once_t default_once = PTHREAD_ONCE_INIT;
+static int default_failed;
+
+static void close_default(void *context)
+{
+    /* In a child after fork() the context was wiped, and is not ours to close. */
+    if (((struct duct_context *)context)->magic == DI_CONTEXT_MAGIC)
+        duct_context_close(context);
+}
+
+static void make_default_key(void)
+{
+    default_failed = pthread_key_create(&default_key, close_default);
+}
+
+enum duct_err duct_context_default(struct duct_context **context)
+{
+    if (context == NULL)
+        return di_fail(DUCT_EINVAL, "duct_context_default: no place for the context");
+    pthread_once(&default_once, make_default_key);
+    if (default_failed != 0)
+        return di_fail(DUCT_ELIMIT, "no thread-specific key is left for the thread's own context; open "
+                                    "one with duct_context_open()");
+    struct duct_context *own = pthread_getspecific(default_key);
+    if (own == NULL || own->magic != DI_CONTEXT_MAGIC) {
+        enum duct_err err = duct_context_open(&own, NULL);
+        if (err != DUCT_OK)
+            return err;
+        if (pthread_setspecific(default_key, own) != 0) {
+            duct_context_close(own);
+            return di_fail(DUCT_ENOMEMORY, "no memory for the thread's own context");
+        }
+    }
+    *context = own;
+    return DUCT_OK;
+}
+
+enum duct_err di_context_resolve(struct duct_context **context)
+{
+    if (*context == NULL)
+        return duct_context_default(context);
+    return di_context_check(*context);
+}
+
+enum duct_err duct_context_adopt(struct duct_context *context)
+{
+    if (context == NULL || context->magic != DI_CONTEXT_MAGIC)
+        return di_fail(DUCT_EINVAL, "duct_context_adopt: not an open context");
+    enum duct_err err = di_io_adopt(context->io);
+    if (err != DUCT_OK)
+        return err;
+    /* Relaxed: the hand-over itself is the caller's, with a join or a lock. */
+    atomic_store_explicit(&context->thread, di_thread_self(), memory_order_relaxed);
+    return DUCT_OK;
+}
+
+int64_t di_context_deadline(struct duct_context *context, int64_t timeout_ns)
+{
+    int64_t now = di_io_now(context->io);
+
+    return timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns;
+}
+
+enum duct_err di_context_sleep(struct duct_context *context, int64_t deadline)
+{
+    run_posts(context);
+    enum duct_err err = di_io_wait(context->io, deadline);
+    run_posts(context);
+    /* Relaxed first: an exchange on every wake-up would cost more than the flag is worth. */
+    if (atomic_load_explicit(&context->cancel, memory_order_relaxed) != 0 &&
+        atomic_exchange_explicit(&context->cancel, 0, memory_order_relaxed) != 0)
+        return DUCT_ECANCELED;
+    if (err == DUCT_EAGAIN && deadline != 0)
+        return DUCT_ETIMEOUT;
+    return err;
+}
+
+void di_context_glance(struct duct_context *context)
+{
+    int64_t now = di_io_now(context->io);
+
+    if (now - context->looked_at < DUCT_MILLISECOND)
+        return;
+    context->looked_at = now;
+    run_posts(context);
+    /* Its failure is for a call that sleeps to report. */
+    enum duct_err ignored = di_io_wait(context->io, 0);
+    (void)ignored;
+    run_posts(context);
+}
+
+void di_context_signal(struct duct_context *context)
+{
+    if (context->exported && !di_list_empty(&context->active))
+        di_io_wake(context->io);
+}
+
+void duct_context_cancel(struct duct_context *context)
+{
+    /* Release: what the caller did before it cancelled is seen by whoever returns CANCELED. */
+    atomic_store_explicit(&context->cancel, 1, memory_order_release);
+    di_io_wake(context->io);
+}
+
+void duct_context_wake(struct duct_context *context)
+{
+    /* Release: as in cancel. */
+    atomic_store_explicit(&context->woken, 1, memory_order_release);
+    di_io_wake(context->io);
+}
+
+enum duct_err duct_context_fd(struct duct_context *context, int *fd)
+{
+    enum duct_err err = di_context_check(context);
+
+    if (err != DUCT_OK)
+        return err;
+    if (fd == NULL)
+        return di_fail(DUCT_EINVAL, "duct_context_fd: no place for the descriptor");
+    int made = di_io_fd(context->io);
+    if (made < 0)
+        return di_fail_os(errno, "duct_context_fd: no descriptor for the context");
+    if (!context->exported) {
+        context->exported = true;
+        di_io_wake(context->io);
+    }
+    *fd = made;
+    return DUCT_OK;
+}
+
+const char *duct_context_io(const struct duct_context *context)
+{
+    return context->io->backend->name;
+}

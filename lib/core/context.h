@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DI_CORE_CONTEXT_H
+#define DI_CORE_CONTEXT_H
+
+#include <ck_stack.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <duct/context.h>
+
+#include "lib/base/list.h"
+#include "lib/base/thread.h"
+#include "lib/io/io.h"
+
+/*
+ * A context's insides. It lies in memory that a fork wipes in the child, so that there its magic is 0
+ * and every call on it, or on its pipes, is refused.
+ */
+#define DI_CONTEXT_MAGIC 0x7478657463756431ull
+#define DI_LIVE_CLOSED 0x6465736f6c636431ull /* a closed object, kept by debug builds to be recognised */
+
+struct duct_context {
+    uint64_t magic;
+    _Atomic uintptr_t thread; /* the owner: di_thread_self() */
+    struct di_io *io;
+    struct di_list pipes;
+    struct di_list listeners;
+    /* Pipes that are not armed: something may be there for them. All others sleep for free. */
+    struct di_list active;
+    int64_t looked_at; /* when the kernel was last asked for news */
+    bool running;      /* inside a callback */
+    bool exported;     /* duct_context_fd() was called */
+    duct_event_fn *on_event;
+    void *user;
+
+    _Atomic uint32_t cancel; /* duct_context_cancel() not yet seen */
+    _Atomic uint32_t woken;  /* duct_context_wake() not yet seen */
+    ck_stack_t posts;        /* struct di_post, from other threads */
+    _Atomic uint32_t posted;
+};
+
+/* Something another thread wants done by the owner; pushed at most once at a time by its maker. */
+struct di_post {
+    ck_stack_entry_t node;
+    void (*run)(struct di_post *post);
+};
+
+/* The context given, or the thread's own. */
+enum duct_err di_context_resolve(struct duct_context **context) DUCT_NODISCARD;
+
+/* INVALID or CLOSED unless the context is live and, in debug builds, the thread is its owner. */
+enum duct_err di_context_check(struct duct_context *context) DUCT_NODISCARD;
+
+/* Hands post to the owner and wakes it. Any thread. The caller makes sure the context stays open. */
+void di_context_post(struct duct_context *context, struct di_post *post);
+
+/*
+ * Runs the loop: completions that are there, or the first that comes until deadline. DUCT_OK, or
+ * TIMEOUT, CANCELED, OS. A deadline of 0 never sleeps, and gives OK or AGAIN.
+ */
+enum duct_err di_context_sleep(struct duct_context *context, int64_t deadline) DUCT_NODISCARD;
+
+/* Asks the kernel for news if that has not been done for a millisecond. */
+void di_context_glance(struct duct_context *context);
+
+/* When timeout_ns from now is, without overflow. */
+/* CPUs this process may use, at least 1. */
+unsigned di_cpus(void);
+
+int64_t di_context_deadline(struct duct_context *context, int64_t timeout_ns);
+
+/* Keeps the exported descriptor readable while there are active pipes. */
+void di_context_signal(struct duct_context *context);
+
+/* Memory that a fork wipes in the child. NULL if there is none. */
+void *di_wiped_alloc(size_t size);
+void di_wiped_free(void *memory, size_t size);
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <duct/event.h>
+
+#include "lib/core/context.h"
+#include "lib/core/listener.h"
+#include "lib/core/pipe.h"
+
+/*
+ * The event queue of a context. There is none, really: level-triggered events are read off the pipes
+ * that are active. A pipe is active until it was looked at, found empty, and armed; from then on it
+ * sleeps for free, and whatever wakes it puts it back. So a round costs as much as there is to report,
+ * however many pipes are open.
+ */
+
+struct round {
+    struct duct_event *events;
+    size_t capacity;
+    size_t count;
+    bool spinning; /* a pipe does not want to sleep */
+};
+
+static bool full(const struct round *round)
+{
+    return round->count == round->capacity;
+}
+
+static void report(struct round *round, enum duct_event_type type, struct duct_pipe *pipe)
+{
+    if (full(round))
+        return;
+    round->events[round->count++] = (struct duct_event){
+        .type = type, .state = pipe->state, .err = pipe->end, .pipe = pipe, .user = pipe->user};
+}
+
+static unsigned wanted(const struct duct_pipe *pipe)
+{
+    unsigned want = 0;
+
+    if ((pipe->watch & DUCT_WATCH_READABLE) && (pipe->can & DI_CAN_RECV))
+        want |= DI_READY_RECV;
+    if ((pipe->watch & DUCT_WATCH_WRITABLE) && (pipe->can & DI_CAN_SEND))
+        want |= DI_READY_SEND;
+    return want;
+}
+
+/* What an ended pipe has left to say: its messages first, then its end, once. */
+static void report_end(struct round *round, struct duct_pipe *pipe)
+{
+    if ((pipe->can & DI_CAN_RECV) && pipe->ops->ready(pipe, DI_READY_RECV) != 0) {
+        if (pipe->watch & DUCT_WATCH_READABLE)
+            report(round, DUCT_EVENT_READABLE, pipe);
+        else
+            di_list_remove(&pipe->active);
+        return;
+    }
+    if ((pipe->pending & DI_PENDING_END) && (pipe->watch & DUCT_WATCH_END)) {
+        if (full(round))
+            return;
+        pipe->pending &= ~(uint32_t)DI_PENDING_END;
+        report(round, pipe->end == DUCT_ECLOSED ? DUCT_EVENT_CLOSED : DUCT_EVENT_ERROR, pipe);
+    }
+    di_list_remove(&pipe->active);
+}
+
+static void report_pipe(struct round *round, struct duct_pipe *pipe)
+{
+    unsigned want = wanted(pipe);
+
+    if (pipe->pending & DI_PENDING_STATE) {
+        if (full(round))
+            return;
+        pipe->pending &= ~(uint32_t)DI_PENDING_STATE;
+        if (pipe->watch & DUCT_WATCH_STATE)
+            report(round, DUCT_EVENT_STATE, pipe);
+    }
+    if (pipe->end != DUCT_OK) {
+        report_end(round, pipe);
+        return;
+    }
+    unsigned ready = pipe->ops->ready(pipe, want);
+    if (ready == 0 && pipe->wait == DUCT_WAIT_SPIN) {
+        round->spinning = true;
+        return;
+    }
+    enum duct_err err = DUCT_OK;
+    if (ready == 0 && (ready = pipe->ops->arm(pipe, want, false, &err)) == 0 && err == DUCT_OK &&
+        pipe->end == DUCT_OK) {
+        di_list_remove(&pipe->active);
+        return;
+    }
+    if (ready & DI_READY_RECV)
+        report(round, DUCT_EVENT_READABLE, pipe);
+    if (ready & DI_READY_SEND)
+        report(round, DUCT_EVENT_WRITABLE, pipe);
+}
+
+/* One look at every active pipe, and at the listeners; those left over when the room ends come first
+ * the next time. */
+static void collect(struct duct_context *context, struct round *round)
+{
+    struct di_list turn;
+
+    for (struct di_list *at = context->listeners.next; at != &context->listeners && !full(round);
+         at = at->next) {
+        struct duct_listener *listener = di_container(at, struct duct_listener, link);
+        if (listener->ops->ready(listener))
+            round->events[round->count++] = (struct duct_event){
+                .type = DUCT_EVENT_ACCEPTED, .listener = listener, .user = listener->user};
+    }
+    di_list_init(&turn);
+    di_list_splice(&turn, &context->active);
+    while (!di_list_empty(&turn) && !full(round)) {
+        struct duct_pipe *pipe = di_container(turn.next, struct duct_pipe, active);
+        di_list_remove(&pipe->active);
+        di_list_append(&context->active, &pipe->active);
+        report_pipe(round, pipe);
+    }
+    di_list_splice(&turn, &context->active);
+    di_list_splice(&context->active, &turn);
+}
+
+static bool woken(struct duct_context *context)
+{
+    /* Relaxed load: the exchange settles it. */
+    return atomic_load_explicit(&context->woken, memory_order_relaxed) != 0 &&
+           atomic_exchange_explicit(&context->woken, 0, memory_order_acquire) != 0;
+}
+
+static bool canceled(struct duct_context *context)
+{
+    return atomic_load_explicit(&context->cancel, memory_order_relaxed) != 0 &&
+           atomic_exchange_explicit(&context->cancel, 0, memory_order_acquire) != 0;
+}
+
+/* The kernel's turn: news that are there, or sleep until there are some. */
+static enum duct_err pause_round(struct duct_context *context, const struct round *round,
+                                 int64_t deadline)
+{
+    if (!round->spinning)
+        return di_context_sleep(context, deadline);
+    di_context_glance(context);
+    return deadline != INT64_MAX && di_io_now(context->io) >= deadline ? DUCT_ETIMEOUT : DUCT_OK;
+}
+
+enum duct_err duct_context_wait(struct duct_context *context, struct duct_event *events,
+                                size_t capacity, size_t *count, int64_t timeout_ns)
+{
+    enum duct_err err = di_context_check(context);
+
+    if (err != DUCT_OK)
+        return err;
+    if (events == NULL || capacity == 0 || count == NULL || timeout_ns < 0)
+        return di_fail(DUCT_EINVAL, "duct_context_wait: expected room for events, a place for their "
+                                    "count, and a timeout that is not negative");
+    if (context->running)
+        return di_fail(DUCT_EINVAL, "duct_context_wait was called inside a callback");
+    int64_t deadline = timeout_ns == 0              ? 0
+                       : timeout_ns == DUCT_FOREVER ? INT64_MAX
+                                                    : di_context_deadline(context, timeout_ns);
+    struct round round = {.events = events, .capacity = capacity};
+    *count = 0;
+    bool looked = false;
+    /* News of pipes that sleep must not starve while others are busy. */
+    if (!di_list_empty(&context->active))
+        di_context_glance(context);
+    while (err == DUCT_OK) {
+        round.spinning = false;
+        collect(context, &round);
+        if (round.count > 0 || woken(context))
+            break;
+        if (canceled(context)) {
+            err = DUCT_ECANCELED;
+        } else if (deadline != 0) {
+            err = pause_round(context, &round, deadline);
+        } else if (looked) {
+            err = DUCT_EAGAIN;
+        } else {
+            err = di_context_sleep(context, 0);
+            err = err == DUCT_EAGAIN ? DUCT_OK : err;
+            looked = true;
+        }
+    }
+    di_context_signal(context);
+    *count = round.count;
+    return err;
+}
+
+enum duct_err duct_context_run(struct duct_context *context, int64_t timeout_ns)
+{
+    struct duct_event event;
+    size_t count;
+    enum duct_err err = di_context_check(context);
+
+    if (err != DUCT_OK)
+        return err;
+    if (context->on_event == NULL)
+        return di_fail(DUCT_EINVAL, "duct_context_run: the context was opened without on_event");
+    /* One at a time: a callback may close any pipe, also one that had an event coming. */
+    err = duct_context_wait(context, &event, 1, &count, timeout_ns);
+    if (err == DUCT_OK && count == 1) {
+        context->running = true;
+        context->on_event(context->user, &event);
+        context->running = false;
+    }
+    return err;
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/core/listener.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include "lib/base/error.h"
+#include "lib/core/context.h"
+
+/* Listeners, as far as they are the same for every transport. */
+
+unsigned di_cpus(void)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
+        return (unsigned)CPU_COUNT(&set);
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (unsigned)online : 1;
+}
+
+enum duct_err duct_listen(struct duct_listener **listener, const char *url,
+                          const struct duct_options *options)
+{
+    struct duct_context *context = options != NULL && options->size >= 16 ? options->context : NULL;
+    struct di_options merged;
+    struct di_url parsed;
+    enum duct_err err;
+
+    if (listener == NULL || url == NULL)
+        return di_fail(DUCT_EINVAL, "duct_listen: %s is NULL", url == NULL ? "url" : "listener");
+    if ((err = di_context_resolve(&context)) != DUCT_OK || (err = di_url_parse(&parsed, url)) != DUCT_OK)
+        return err;
+    const struct di_transport *transport = di_transport_find(parsed.scheme);
+    if (transport == NULL)
+        return di_fail(DUCT_EINVAL, "listen %s: no scheme \"%s\"; expected one of %s", url,
+                       parsed.scheme, di_transport_names());
+    if ((err = di_options_merge(&merged, options, &parsed, di_cpus())) != DUCT_OK)
+        return err;
+    err = transport->listen(context, &parsed, &merged, listener);
+    di_options_fini(&merged);
+    return err;
+}
+
+static enum duct_err check(const struct duct_listener *listener)
+{
+    if (listener == NULL || listener->magic != DI_LISTENER_MAGIC)
+        return di_fail(DUCT_EINVAL, "this is not an open listener");
+    return di_context_check(listener->context);
+}
+
+enum duct_err duct_accept(struct duct_listener *listener, struct duct_pipe **pipe, int64_t timeout_ns)
+{
+    enum duct_err err = check(listener);
+
+    if (err != DUCT_OK)
+        return err;
+    if (pipe == NULL || timeout_ns < 0)
+        return di_fail(DUCT_EINVAL, "duct_accept: %s", pipe == NULL ? "pipe is NULL"
+                                                                    : "timeout_ns is negative");
+    struct duct_context *context = listener->context;
+    if (timeout_ns > 0 && context->running)
+        return di_fail(DUCT_EINVAL, "duct_accept with a timeout waits, and was called inside a callback");
+    int64_t deadline = timeout_ns == 0              ? 0
+                       : timeout_ns == DUCT_FOREVER ? INT64_MAX
+                                                    : di_context_deadline(context, timeout_ns);
+    for (bool looked = false;; looked = true) {
+        err = listener->ops->accept(listener, pipe);
+        if (err != DUCT_EAGAIN || (deadline == 0 && (looked || context->running)))
+            return err;
+        err = di_context_sleep(context, deadline);
+        if (err != DUCT_OK && err != DUCT_EAGAIN)
+            return err;
+    }
+}
+
+void duct_listener_close(struct duct_listener *listener)
+{
+    if (listener == NULL || check(listener) != DUCT_OK)
+        return;
+    listener->magic = DI_LIVE_CLOSED;
+    di_list_remove(&listener->link);
+    listener->ops->close(listener);
+}
+
+const char *duct_listener_url(const struct duct_listener *listener)
+{
+    return listener->url;
+}
+
+const char *duct_listener_path(const struct duct_listener *listener)
+{
+    return listener->path;
+}
+
+uint64_t duct_listener_refused(const struct duct_listener *listener)
+{
+    return listener->refused;
+}
+
+struct duct_context *duct_listener_context(const struct duct_listener *listener)
+{
+    return listener->context;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <sched.h>
+
+#include "lib/core/pipe.h"
+
+/*
+ * How a call waits for one pipe: it tries, spins, says how to be woken, looks once more, sleeps, and
+ * tries again. Whatever else the context has open goes on meanwhile.
+ */
+
+/* Polls before the first look at the clock: about as long as two cache lines take to arrive. */
+#define POLLS_FIRST 512u
+#define POLLS_NEXT 256u
+
+/* Whether somebody asked this wait to end; clears the request. */
+static bool canceled(struct duct_pipe *pipe)
+{
+    struct duct_context *context = pipe->context;
+
+    /* Relaxed loads: the exchange that follows settles it. */
+    return (atomic_load_explicit(&pipe->cancel, memory_order_relaxed) != 0 &&
+            atomic_exchange_explicit(&pipe->cancel, 0, memory_order_acquire) != 0) ||
+           (atomic_load_explicit(&context->cancel, memory_order_relaxed) != 0 &&
+            atomic_exchange_explicit(&context->cancel, 0, memory_order_acquire) != 0);
+}
+
+/* Spins as the options say. True if something is ready, or happened; false if it is time to sleep. */
+static bool spin(struct duct_pipe *pipe, unsigned want, int64_t deadline)
+{
+    struct duct_context *context = pipe->context;
+    bool forever = pipe->wait == DUCT_WAIT_SPIN || pipe->wait == DUCT_WAIT_YIELD;
+
+    if (pipe->wait == DUCT_WAIT_PARK || (!forever && pipe->spin_ns == 0))
+        return false;
+    if (pipe->ops->spin(pipe, want, POLLS_FIRST))
+        return true;
+    for (int64_t start = di_io_now(context->io);;) {
+        if (pipe->ops->spin(pipe, want, POLLS_NEXT))
+            return true;
+        int64_t now = di_io_now(context->io);
+        if (now >= deadline || (!forever && now - start >= pipe->spin_ns))
+            return false;
+        /* Relaxed: a hint that canceled() settles. */
+        if (atomic_load_explicit(&pipe->cancel, memory_order_relaxed) != 0 ||
+            atomic_load_explicit(&context->cancel, memory_order_relaxed) != 0)
+            return true;
+        if (forever)
+            di_context_glance(context);
+        if (pipe->end != DUCT_OK)
+            return true;
+        if (pipe->wait == DUCT_WAIT_YIELD)
+            sched_yield();
+    }
+}
+
+/* A call that must not wait found nothing: the kernel is asked now and then, or a caller that only polls
+ * would never learn that its peer has died. */
+static enum duct_err poll_only(struct duct_pipe *pipe, unsigned want, di_try_fn *again, void *args)
+{
+    struct duct_context *context = pipe->context;
+    enum duct_err err = DUCT_OK;
+
+    if (!context->exported || context->running) {
+        if (pipe->end == DUCT_OK)
+            di_context_glance(context);
+    } else {
+        /* The exported descriptor must become unreadable now, unless there is something after all. */
+        err = di_context_sleep(context, 0);
+        if (err != DUCT_OK && err != DUCT_EAGAIN)
+            return err;
+        err = DUCT_OK;
+        if (pipe->end == DUCT_OK && pipe->ops->arm(pipe, want, false, &err) == 0 && err == DUCT_OK)
+            di_list_remove(&pipe->active);
+        di_context_signal(context);
+        if (err != DUCT_OK)
+            return err;
+    }
+    err = again(pipe, args);
+    return err == DUCT_EAGAIN && pipe->end != DUCT_OK ? pipe->end : err;
+}
+
+static enum duct_err wait_for(struct duct_pipe *pipe, unsigned want, int64_t deadline,
+                              di_try_fn *again, void *args)
+{
+    enum duct_err err;
+    bool may_spin = true;
+
+    for (;;) {
+        if (canceled(pipe))
+            return DUCT_ECANCELED;
+        bool ready = may_spin && spin(pipe, want, deadline);
+        may_spin = false;
+        err = DUCT_OK;
+        if (!ready && pipe->end == DUCT_OK && pipe->ops->arm(pipe, want, true, &err) == 0 &&
+            err == DUCT_OK) {
+            err = di_context_sleep(pipe->context, deadline);
+            /* A forever-spinner does not really sleep: what woke it may be just a glance. */
+            may_spin = pipe->wait == DUCT_WAIT_SPIN || pipe->wait == DUCT_WAIT_YIELD;
+        }
+        if (err != DUCT_OK && err != DUCT_ETIMEOUT)
+            return err;
+        enum duct_err tried = again(pipe, args);
+        if (tried != DUCT_EAGAIN)
+            return tried;
+        if (pipe->end != DUCT_OK)
+            return pipe->end;
+        if (err == DUCT_ETIMEOUT)
+            return err;
+    }
+}
+
+enum duct_err di_pipe_wait(struct duct_pipe *pipe, unsigned want, int64_t timeout_ns,
+                           di_try_fn *again, void *args)
+{
+    struct duct_context *context = pipe->context;
+
+    if (timeout_ns < 0)
+        return di_fail(DUCT_EINVAL, "timeout_ns is %lld; expected 0, nanoseconds, or DUCT_FOREVER",
+                       (long long)timeout_ns);
+    if (pipe->end != DUCT_OK)
+        return pipe->end;
+    if (timeout_ns == 0)
+        return poll_only(pipe, want, again, args);
+    if (context->running)
+        return di_fail(DUCT_EINVAL, "a call with a timeout was made inside a callback, where waiting "
+                                    "would stop every other pipe; give 0");
+    int64_t deadline = timeout_ns == DUCT_FOREVER ? INT64_MAX : di_context_deadline(context, timeout_ns);
+    enum duct_err err = wait_for(pipe, want, deadline, again, args);
+    pipe->ops->disarm(pipe, want);
+    return err;
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shm/names.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "lib/base/error.h"
+#include "lib/base/fork.h"
+
+/* ---- From name to path ---- */
+
+static enum duct_err check_name(const struct di_url *url)
+{
+    size_t length = strlen(url->rest);
+
+    if (length == 0)
+        return di_fail(DUCT_EINVAL, "%s:// at position %zu: expected a name, or /path", url->scheme,
+                       url->rest_at);
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)url->rest[i];
+        bool allowed = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '_' || c == '-' || (c == '.' && i > 0);
+        if (!allowed)
+            return di_fail(DUCT_EINVAL, "%s://%s at position %zu: '%c' cannot stand in a name; expected "
+                                        "letters, digits, '_', '-', '.' (not first), or a path that "
+                                        "begins with '/'",
+                           url->scheme, url->rest, url->rest_at + i, c);
+    }
+    if (length > DI_NAME_MAX)
+        return di_fail(DUCT_EINVAL, "%s://%s at position %zu: a name has at most %d bytes, this one %zu",
+                       url->scheme, url->rest, url->rest_at + DI_NAME_MAX, DI_NAME_MAX, length);
+    return DUCT_OK;
+}
+
+/* The directory is ours alone, and no link. */
+static enum duct_err check_directory(const char *path)
+{
+    struct stat status;
+
+    if (lstat(path, &status) != 0)
+        return di_fail_os(errno, "%s", path);
+    if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid())
+        return di_fail(DUCT_EDENIED, "%s is not a directory of uid %u, but of uid %u or a link; remove "
+                                     "it, or set XDG_RUNTIME_DIR",
+                       path, (unsigned)geteuid(), (unsigned)status.st_uid);
+    if ((status.st_mode & 077) != 0)
+        return di_fail(DUCT_EDENIED, "%s is open to others (mode %03o); chmod 700 it", path,
+                       (unsigned)(status.st_mode & 0777));
+    return DUCT_OK;
+}
+
+static bool is_directory(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+static enum duct_err runtime_directory(char *path, size_t capacity, bool create)
+{
+    const char *xdg = getenv("XDG_RUNTIME_DIR");
+    char run[64];
+    int length;
+
+    snprintf(run, sizeof(run), "/run/user/%u", (unsigned)geteuid());
+    if (xdg != NULL && xdg[0] == '/')
+        length = snprintf(path, capacity, "%s/duct", xdg);
+    else if (is_directory(run))
+        length = snprintf(path, capacity, "%s/duct", run);
+    else
+        length = snprintf(path, capacity, "/tmp/duct-%u", (unsigned)geteuid());
+    if (length < 0 || (size_t)length >= capacity)
+        return di_fail(DUCT_EINVAL, "XDG_RUNTIME_DIR is too long for a socket below it; shorten it");
+    if (create && mkdir(path, 0700) != 0 && errno != EEXIST)
+        return di_fail_os(errno, "making the directory %s for sockets", path);
+    if (!create && !is_directory(path))
+        return DUCT_OK;
+    return check_directory(path);
+}
+
+enum duct_err di_names_path(char *path, size_t capacity, const struct di_url *url, bool create)
+{
+    char directory[DI_URL_MAX];
+    int length;
+    enum duct_err err;
+
+    if (url->rest[0] == '/') {
+        length = snprintf(path, capacity, "%s", url->rest);
+    } else {
+        if ((err = check_name(url)) != DUCT_OK ||
+            (err = runtime_directory(directory, sizeof(directory), create)) != DUCT_OK)
+            return err;
+        length = snprintf(path, capacity, "%s/%s", directory, url->rest);
+    }
+    /* Room for ".lock" beside it is not needed in a sockaddr. */
+    if (length < 0 || (size_t)length >= capacity || length > DI_SOCKET_PATH_MAX)
+        return di_fail(DUCT_EINVAL, "the socket's path for %s://%s has %d bytes, and the kernel takes at "
+                                    "most %d; use a shorter name or directory",
+                       url->scheme, url->rest, length, DI_SOCKET_PATH_MAX);
+    return DUCT_OK;
+}
+
+/* ---- Owning a path ---- */
+
+static struct sockaddr_un address_of(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    return address;
+}
+
+/* The pid of whoever listens at path, or 0. */
+static int listener_pid(const char *path)
+{
+    struct ucred credentials = {.pid = 0};
+    socklen_t size = sizeof(credentials);
+    int fd;
+
+    if (di_names_connect(&fd, path) != DUCT_OK)
+        return 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0)
+        credentials.pid = 0;
+    close(fd);
+    return credentials.pid;
+}
+
+/* Takes the lock file's write lock. The file may be unlinked by its last owner just as we open it: then
+ * the lock is on a file that nobody else will find, and we open again. */
+static enum duct_err take_lock(struct di_bound *bound)
+{
+    char path[sizeof(bound->path) + 8];
+    struct stat ours, named;
+
+    snprintf(path, sizeof(path), "%s.lock", bound->path);
+    for (int attempt = 0; attempt < 100; attempt++) {
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+        if (fd < 0)
+            return di_fail_os(errno, "opening the lock %s", path);
+        if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
+            int pid = listener_pid(bound->path);
+            close(fd);
+            if (pid == 0)
+                return di_fail(DUCT_EINUSE, "%s is being bound by another process, which holds %s",
+                               bound->path, path);
+            return di_fail(DUCT_EINUSE, "%s has a listener: process %d; stop it, or choose another name",
+                           bound->path, pid);
+        }
+        if (fstat(fd, &ours) == 0 && stat(path, &named) == 0 && ours.st_ino == named.st_ino &&
+            ours.st_dev == named.st_dev) {
+            di_fork_close_in_child(fd);
+            bound->lock = fd;
+            return DUCT_OK;
+        }
+        close(fd);
+    }
+    return di_fail(DUCT_EINUSE, "%s changes hands faster than it can be taken", path);
+}
+
+/* Something is at path, and we hold the lock. A socket that answers belongs to a program that does not
+ * keep our rules; anything but a socket is not ours to remove. */
+static enum duct_err clear_stale(const char *path)
+{
+    struct stat status;
+
+    if (lstat(path, &status) != 0)
+        return errno == ENOENT ? DUCT_OK : di_fail_os(errno, "%s", path);
+    if (!S_ISSOCK(status.st_mode))
+        return di_fail(DUCT_EINUSE, "%s exists and is not a socket; remove it, or choose another name",
+                       path);
+    int pid = listener_pid(path);
+    if (pid != 0)
+        return di_fail(DUCT_EINUSE, "%s has a listener that holds no lock: process %d", path, pid);
+    if (unlink(path) != 0 && errno != ENOENT)
+        return di_fail_os(errno, "removing the stale socket %s", path);
+    return DUCT_OK;
+}
+
+static enum duct_err bind_and_listen(struct di_bound *bound, int backlog)
+{
+    struct sockaddr_un address = address_of(bound->path);
+    const int yes = 1;
+
+    bound->socket = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (bound->socket < 0)
+        return di_fail_os(errno, "a socket for %s", bound->path);
+    di_fork_close_in_child(bound->socket);
+    /* Inherited by accepted sockets, so that not even the first message comes without credentials. */
+    setsockopt(bound->socket, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes));
+    /* Before bind, so that the file never has another mode. */
+    fchmod(bound->socket, bound->open ? 0666 : 0600);
+    if (bind(bound->socket, (struct sockaddr *)&address, sizeof(address)) != 0)
+        return di_fail_os(errno, "binding %s", bound->path);
+    if (chmod(bound->path, bound->open ? 0666 : 0600) != 0 || listen(bound->socket, backlog) != 0)
+        return di_fail_os(errno, "listening at %s", bound->path);
+    return DUCT_OK;
+}
+
+enum duct_err di_names_bind(struct di_bound *bound, const char *path, bool open, int backlog)
+{
+    enum duct_err err;
+
+    *bound = (struct di_bound){.socket = -1, .lock = -1, .open = open};
+    snprintf(bound->path, sizeof(bound->path), "%s", path);
+    if ((err = take_lock(bound)) != DUCT_OK)
+        return err;
+    if ((err = clear_stale(path)) != DUCT_OK) {
+        /* What is there is not ours: leave it, and its lock file, alone. */
+        di_fork_close(bound->lock);
+        return err;
+    }
+    if ((err = bind_and_listen(bound, backlog)) != DUCT_OK)
+        di_names_unbind(bound);
+    return err;
+}
+
+void di_names_unbind(struct di_bound *bound)
+{
+    char lock_path[sizeof(bound->path) + 8];
+    struct stat status;
+
+    snprintf(lock_path, sizeof(lock_path), "%s.lock", bound->path);
+    if (bound->lock >= 0 && bound->socket >= 0 && lstat(bound->path, &status) == 0 &&
+        S_ISSOCK(status.st_mode))
+        unlink(bound->path);
+    di_fork_close(bound->socket);
+    /* The lock goes last: until then nobody else acts on the path. */
+    if (bound->lock >= 0)
+        unlink(lock_path);
+    di_fork_close(bound->lock);
+    bound->socket = -1;
+    bound->lock = -1;
+}
+
+enum duct_err di_names_connect(int *out, const char *path)
+{
+    struct sockaddr_un address = address_of(path);
+    const int yes = 1;
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0)
+        return di_fail_os(errno, "a socket to dial %s", path);
+    setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes));
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0) {
+        *out = fd;
+        return DUCT_OK;
+    }
+    int errnum = errno;
+    close(fd);
+    if (errnum == EAGAIN)
+        return DUCT_EAGAIN;
+    if (errnum == ENOENT || errnum == ECONNREFUSED)
+        return di_fail(DUCT_ENOTFOUND, "nobody listens at %s; start the listener first, or dial with "
+                                       "wait_listener=1",
+                       path);
+    return di_fail_os(errnum, "dialling %s", path);
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DI_SHM_RECEIVER_H
+#define DI_SHM_RECEIVER_H
+
+#include <ck_stack.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <duct/message.h>
+
+#include "lib/base/msg_owner.h"
+#include "shm/cells.h"
+#include "shm/geometry.h"
+#include "shm/park.h"
+#include "shm/returns.h"
+#include "shm/ring.h"
+
+/*
+ * The receiving half of a lane: the peer's ring and pool, its own return ring and park word, for
+ * the one thread that receives. Nothing here waits or calls the kernel, except to ring the peer's
+ * doorbell.
+ *
+ * Publication is lazy but never late: consumed slots and returned blocks are shown to the peer
+ * every `batch` of them, whenever a receive finds nothing, before any wait, and at once while the
+ * peer's park word says that it waits for them.
+ *
+ * Messages may be released by any thread, and after the pipe was closed: the receiver is therefore
+ * counted. It lives until di_receiver_close() was called and the last message held came back.
+ *
+ * Edges of this file:
+ *   [release]  a message's last read, its node pushed by another thread | the stack taken by the
+ * owner [orphan]   closed stored, pins read  |  pins raised, closed read
+ */
+
+/* The peer's block, as this side knows it. */
+struct di_arrived {
+    const DI_PEER void *data;
+    uint32_t size;
+    uint32_t generation;
+    ck_stack_entry_t posted; /* for a release by another thread */
+    bool held;
+};
+
+struct di_receiver {
+    struct di_msg_owner owner; /* first: messages held point here */
+    struct di_ring_in ring;
+    struct di_ringer ringer; /* wakes the peer's sender */
+    uint32_t immediate_max;
+    uint32_t max_msg;
+    uint32_t batch;
+    uint32_t returns_batch;
+    uint64_t msgs;
+    uint64_t bytes;
+    struct di_returns_out returns;
+    struct di_arrived *blocks;
+    uint32_t block_count; /* in the segments known so far */
+    bool unknown_segment; /* a descriptor named a segment the peer has not announced to us yet */
+    struct di_cells cells;
+    uint64_t handed_out; /* messages ever given to the application as views */
+    uint64_t given_back; /* and released by the owner thread */
+
+    struct di_sleeper sleeper; /* for DATA */
+    uint64_t awake_since;      /* msgs at the last sleep */
+    uint64_t asymmetric_after; /* 0: never */
+    struct di_receiver_page *page;
+    const struct di_geometry *peer_geometry;
+    uint32_t segment_count;
+    uint64_t full_held;
+
+    /* Releases by other threads. */
+    const _Atomic uintptr_t *thread;             /* the owner: di_thread_self() of it */
+    void (*post)(struct di_receiver *receiver);  /* tells the owner that something was posted */
+    void (*freed)(struct di_receiver *receiver); /* the last message is back, and it is closed */
+    ck_stack_t posted;                           /* of di_cell.posted and di_arrived.posted */
+    _Atomic uint32_t posted_any;
+    _Atomic uint32_t pins; /* other threads inside a release right now */
+    _Atomic bool closed;
+    _Atomic int64_t
+        balance; /* messages released by others, less, once closed, those to be released */
+};
+
+struct di_receiver_parts {
+    unsigned char *outbox; /* own, writable */
+    const struct di_geometry *geometry;
+    const DI_PEER void *peer_outbox;
+    const struct di_geometry *peer_geometry; /* must outlive the receiver */
+    const DI_PEER void *peer_pool;           /* first segment */
+    uint32_t cells_max;
+    int socket;
+};
+
+enum duct_err di_receiver_init(struct di_receiver *receiver,
+                               const struct di_receiver_parts *parts) DUCT_NODISCARD;
+
+/*
+ * The owner receives no more. When no message is held any more, which may be now, freed() is
+ * called, by the thread that released the last; it calls di_receiver_fini().
+ */
+void di_receiver_close(struct di_receiver *receiver);
+void di_receiver_fini(struct di_receiver *receiver);
+
+/* Learns one more segment of the peer's pool. */
+enum duct_err di_receiver_add_segment(struct di_receiver *receiver,
+                                      const DI_PEER void *base) DUCT_NODISCARD;
+
+/*
+ * Receives a view. EAGAIN: nothing there (what was due is then published), or unknown_segment is
+ * set and the control socket must be read first. LIMIT: no cell for one more. CORRUPT.
+ */
+enum duct_err di_receiver_recv(struct di_receiver *receiver, struct duct_msg *msg);
+
+/* Copies out. TOOBIG sets *size and leaves the message where it is. */
+enum duct_err di_receiver_read(struct di_receiver *receiver, void *data, size_t capacity,
+                               size_t *size, uint64_t *tag);
+
+/* Sets up the releases; part of di_receiver_init(), in a file of their own. */
+void di_receiver_release_init(struct di_receiver *receiver);
+
+/* Takes in what other threads released. */
+void di_receiver_collect(struct di_receiver *receiver);
+
+/* Shows the peer what was consumed and returned, and wakes it if it waits for that. */
+void di_receiver_publish(struct di_receiver *receiver);
+
+/* Publishes if anything is due. */
+static inline void di_receiver_publish_due(struct di_receiver *receiver)
+{
+    if (receiver->ring.head != receiver->ring.published ||
+        receiver->returns.put != receiver->returns.published)
+        di_receiver_publish(receiver);
+}
+
+/* Whether a receive would not return AGAIN. A corrupt stamp counts: the receive will say so. */
+static inline bool di_receiver_ready(const struct di_receiver *receiver)
+{
+    return di_ring_look(&receiver->ring) != DI_RING_EMPTY;
+}
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <ck_pr.h>
+#include <ck_stack.h>
+
+#include "lib/base/error.h"
+#include "lib/base/list.h"
+#include "lib/base/thread.h"
+#include "shm/receiver.h"
+
+/*
+ * Releases: by the owner's thread, by any other, and after the end.
+ *
+ * The owner's thread gives a cell or block back directly. Any other pushes the message's own node
+ * on a stack (never full, no allocation) that the owner takes in one exchange; the owner is told
+ * once per batch. After di_receiver_close() there is no owner: what is still held is counted down,
+ * and whoever brings the count to zero frees the receiver.
+ *
+ * Between "open" and "closed" stands a pair: another thread raises pins, then reads closed; close()
+ * stores closed, then waits for pins to fall. One of them sees the other, so that no thread pushes
+ * on the stack, or posts to an owner, that is going away.
+ *
+ * Edges of this file:
+ *   [release]  the releaser's reads of the payload, its node pushed | the stack taken by the owner
+ *   [orphan]   closed stored, pins read  |  pins raised, closed read
+ */
+
+/* Bit of a node's address that tells a block's node from a cell's. */
+CK_STACK_CONTAINER(struct di_cell, posted, cell_of_node)
+CK_STACK_CONTAINER(struct di_arrived, posted, block_of_node)
+
+static enum duct_err not_held(void)
+{
+    return di_fail(DUCT_EINVAL,
+                   "the message is not held from this pipe: it was released before, or "
+                   "belongs to another pipe");
+}
+
+/* The cell or block that ref names; both NULL if there is none, or it is not held. */
+static void find(struct di_receiver *receiver, uint64_t ref, struct di_cell **cell,
+                 struct di_arrived **block)
+{
+    uint32_t index = di_ref_index(ref);
+
+    *cell = NULL;
+    *block = NULL;
+    if (index & DI_REF_CELL) {
+        *cell = di_cells_find(&receiver->cells, index & ~DI_REF_CELL, di_ref_generation(ref));
+    } else if (index < receiver->block_count) {
+        struct di_arrived *named = &receiver->blocks[index];
+        if (named->held && named->generation == di_ref_generation(ref))
+            *block = named;
+    }
+}
+
+static void give_block_back(struct di_receiver *receiver, struct di_arrived *block)
+{
+    uint32_t index = (uint32_t)(block - receiver->blocks);
+
+    block->held = false;
+    di_returns_put(&receiver->returns, di_block_ref(index, block->generation));
+    if (receiver->returns.put - receiver->returns.published >= receiver->returns_batch ||
+        (di_ringer_wanted(&receiver->ringer) & DI_WANT_BLOCKS))
+        di_receiver_publish(receiver);
+}
+
+void di_receiver_collect(struct di_receiver *receiver)
+{
+    /* Relaxed: only says whether the exchange is worth it; the wake that announces a post comes
+     * after. */
+    if (!atomic_load_explicit(&receiver->posted_any, memory_order_relaxed))
+        return;
+    atomic_exchange_explicit(&receiver->posted_any, 0, memory_order_seq_cst);
+    /* [release] observes: what the releasing threads did before they pushed. */
+    ck_stack_entry_t *node = ck_stack_batch_pop_upmc(&receiver->posted);
+    ck_pr_fence_acquire();
+    while (node != NULL) {
+        ck_stack_entry_t *next = node->next;
+        char *first = (char *)receiver->blocks;
+        char *end = (char *)(receiver->blocks + receiver->block_count);
+
+        if ((char *)node >= first && (char *)node < end)
+            give_block_back(receiver, block_of_node(node));
+        else
+            di_cells_give_back(&receiver->cells, cell_of_node(node));
+        receiver->given_back++;
+        node = next;
+    }
+    di_receiver_publish_due(receiver);
+}
+
+/* One message less is held of a receiver that was closed. */
+static void release_orphan(struct di_receiver *receiver)
+{
+    /* The last one, acquiring what the others released, frees. */
+    if (atomic_fetch_add_explicit(&receiver->balance, 1, memory_order_acq_rel) == -1)
+        receiver->freed(receiver);
+}
+
+/* Another thread's release, of a receiver that is open or not. */
+static void release_elsewhere(struct di_receiver *receiver, struct di_cell *cell,
+                              struct di_arrived *block)
+{
+    /* [orphan] fence: raised before closed is read; sequentially consistent, as in close(). */
+    atomic_fetch_add_explicit(&receiver->pins, 1, memory_order_seq_cst);
+    bool closed = atomic_load_explicit(&receiver->closed, memory_order_seq_cst);
+    if (!closed) {
+        /* [release] publishes: our reads of the payload. */
+        ck_pr_fence_release();
+        ck_stack_push_upmc(&receiver->posted, cell != NULL ? &cell->posted : &block->posted);
+        if (atomic_exchange_explicit(&receiver->posted_any, 1, memory_order_seq_cst) == 0)
+            receiver->post(receiver);
+    }
+    atomic_fetch_sub_explicit(&receiver->pins, 1, memory_order_release);
+    if (closed)
+        release_orphan(receiver);
+}
+
+static enum duct_err release(struct di_msg_owner *owner, struct duct_msg *msg)
+{
+    struct di_receiver *receiver = (struct di_receiver *)owner;
+    struct di_cell *cell;
+    struct di_arrived *block;
+    /* Relaxed: it is ours or it is not; only its owner changes it. */
+    bool mine = !atomic_load_explicit(&receiver->closed, memory_order_relaxed) &&
+                atomic_load_explicit(receiver->thread, memory_order_relaxed) == di_thread_self();
+
+    find(receiver, msg->ref, &cell, &block);
+    if (__builtin_expect(cell == NULL && block == NULL, 0))
+        return not_held();
+    di_msg_empty(msg);
+    if (__builtin_expect(!mine, 0)) {
+        release_elsewhere(receiver, cell, block);
+        return DUCT_OK;
+    }
+    receiver->given_back++;
+    if (cell != NULL)
+        di_cells_give_back(&receiver->cells, cell);
+    else
+        give_block_back(receiver, block);
+    return DUCT_OK;
+}
+
+void di_receiver_release_init(struct di_receiver *receiver)
+{
+    receiver->owner.release = release;
+    atomic_init(&receiver->posted_any, 0);
+    atomic_init(&receiver->pins, 0);
+    atomic_init(&receiver->closed, false);
+    atomic_init(&receiver->balance, 0);
+}
+
+void di_receiver_close(struct di_receiver *receiver)
+{
+    /* [orphan] fence: stored before pins are read; sequentially consistent, as in a release. */
+    atomic_store_explicit(&receiver->closed, true, memory_order_seq_cst);
+    /* A few instructions each; a thread that is descheduled inside them delays us by its absence.
+     */
+    while (atomic_load_explicit(&receiver->pins, memory_order_seq_cst) != 0)
+        ck_pr_stall();
+    di_receiver_collect(receiver);
+
+    int64_t held = (int64_t)(receiver->handed_out - receiver->given_back);
+    /* Acquire and release: see release_orphan(). */
+    if (atomic_fetch_sub_explicit(&receiver->balance, held, memory_order_acq_rel) == held)
+        receiver->freed(receiver);
+}

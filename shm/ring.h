@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DI_SHM_RING_H
+#define DI_SHM_RING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <duct/error.h>
+
+#include "shm/copy.h"
+#include "shm/layout.h"
+#include "shm/peer.h"
+
+/*
+ * The descriptor ring: one sender, one receiver, each slot published by a stamp of its own.
+ *
+ * The receiver polls the slot it expects next, so a small message costs the transfer of one line:
+ * there is no shared head to read first. Positions are 64 bits and never wrap in practice (tests
+ * start just below the wrap); the slot of position p is p mod slots. Before its turn a slot carries
+ * the stamp of one lap earlier, so any third value is a lie or a bug, and the pipe is corrupt.
+ *
+ * Space comes back by one index, consumed, published by the receiver now and then. Each side keeps
+ * its own position private and caches the other's; the cache is refreshed only when it says full.
+ *
+ * Edges of this file:
+ *   [slot]   stamp stored with release after payload and header  |  stamp loaded with acquire
+ *   [space]  consumed stored with release after the reads        |  consumed loaded with acquire
+ */
+
+/* Sending end. */
+struct di_ring_out {
+    struct di_slot *slots;
+    uint64_t mask;
+    uint64_t tail;  /* position of the next message */
+    uint64_t limit; /* tail may go up to here without asking: consumed, as last seen, + slots */
+    const DI_PEER uint64_t *consumed;
+};
+
+/* Receiving end. */
+struct di_ring_in {
+    const DI_PEER void *slots;
+    uint64_t mask;
+    uint64_t head;      /* position of the next message */
+    uint64_t published; /* consumed, as last published */
+    _Atomic uint64_t *consumed;
+};
+
+enum di_ring_state { DI_RING_EMPTY, DI_RING_READY, DI_RING_CORRUPT };
+
+/* Marks every slot as not yet written, for positions from start on. Before the peer maps it. */
+void di_ring_format(struct di_slot *slots, uint32_t count, uint64_t start);
+
+/* The slow half of di_ring_room(): asks the peer's index. False in *plausible: it lies. */
+bool di_ring_refresh(struct di_ring_out *ring, uint32_t count, bool *plausible);
+
+/* Whether count more slots are free, asking the peer only if the cached index says no. */
+static inline bool di_ring_room(struct di_ring_out *ring, uint32_t count, bool *plausible)
+{
+    if (ring->limit - ring->tail >= count)
+        return true;
+    return di_ring_refresh(ring, count, plausible);
+}
+
+/* Fills and publishes the next slot with a reference to a block. There is room for it. */
+static inline void di_ring_put_block(struct di_ring_out *ring, uint64_t ref, uint32_t size,
+                                     uint64_t tag)
+{
+    struct di_slot *slot = &ring->slots[ring->tail & ring->mask];
+
+    /* Relaxed, all three: published by the stamp. */
+    atomic_store_explicit(&slot->head, di_head_make(size, DI_KIND_BLOCK), memory_order_relaxed);
+    atomic_store_explicit(&slot->tag, tag, memory_order_relaxed);
+    atomic_store_explicit(&slot->block, ref, memory_order_relaxed);
+    ring->tail++;
+    /* [slot] publishes: payload in the block, header, tag. */
+    atomic_store_explicit(&slot->stamp, ring->tail, memory_order_release);
+}
+
+/* The slots after the first; not inlined, as most messages have none. */
+void di_ring_put_more(struct di_ring_out *ring, const unsigned char *bytes, uint32_t size);
+
+/* Copies a payload of at most DI_IMMEDIATE_MAX bytes into the next slots and publishes them. */
+static inline void di_ring_put_immediate(struct di_ring_out *ring, const void *bytes, uint32_t size,
+                                         uint64_t tag)
+{
+    struct di_slot *slot = &ring->slots[ring->tail & ring->mask];
+    uint64_t stamp = ring->tail + 1;
+    uint32_t here = size;
+
+    if (size > DI_SLOT_BYTES) {
+        here = DI_SLOT_BYTES;
+        di_ring_put_more(ring, (const unsigned char *)bytes + here, size - here);
+    }
+    di_copy_small(slot->bytes, bytes, here);
+    /* Relaxed, both: published by the stamp. */
+    atomic_store_explicit(&slot->head, di_head_make(size, DI_KIND_IMMEDIATE), memory_order_relaxed);
+    atomic_store_explicit(&slot->tag, tag, memory_order_relaxed);
+    ring->tail++;
+    if (size > DI_SLOT_BYTES)
+        ring->tail += di_slots_of(size) - 1;
+    /* [slot] publishes: payload in this slot and those behind it, header, tag. */
+    atomic_store_explicit(&slot->stamp, stamp, memory_order_release);
+}
+
+/* The slot of a position; for the accessors of peer.h only. */
+static inline const DI_PEER void *di_ring_slot(const struct di_ring_in *ring, uint64_t position)
+{
+    return di_peer_at(ring->slots, (position & ring->mask) * sizeof(struct di_slot));
+}
+
+/* Whether there is a message at the head. */
+static inline enum di_ring_state di_ring_look(const struct di_ring_in *ring)
+{
+    /* [slot] observes: everything the sender wrote before the stamp. */
+    uint64_t stamp =
+        di_peer_load_acquire(di_peer_field(di_ring_slot(ring, ring->head), struct di_slot, stamp));
+
+    if (stamp == ring->head + 1)
+        return DI_RING_READY;
+    return stamp == ring->head - ring->mask ? DI_RING_EMPTY : DI_RING_CORRUPT;
+}
+
+/* The slots after the first, from the peer's ring. */
+void di_ring_get_more(const struct di_ring_in *ring, unsigned char *bytes, uint32_t size);
+
+/* Copies the immediate payload at the head out of the ring; size has been checked. */
+static inline void di_ring_get_immediate(const struct di_ring_in *ring, void *bytes, uint32_t size)
+{
+    uint32_t here = size;
+
+    if (size > DI_SLOT_BYTES) {
+        here = DI_SLOT_BYTES;
+        di_ring_get_more(ring, (unsigned char *)bytes + here, size - here);
+    }
+    di_copy_small(
+        bytes,
+        di_peer_address(di_peer_field(di_ring_slot(ring, ring->head), struct di_slot, bytes)),
+        here);
+}
+
+/* Frees the slots up to the head for the sender. */
+static inline void di_ring_publish(struct di_ring_in *ring)
+{
+    ring->published = ring->head;
+    /* [space] publishes: our reads of the slots are over. */
+    atomic_store_explicit(ring->consumed, ring->head, memory_order_release);
+}
+
+#endif
