@@ -2,9 +2,11 @@
 # Every edge between two threads or processes has a name, a line in the table of its file, and a tag at
 # both ends. See "Edges" in CONTRIBUTING.md for the convention that is parsed here:
 #
-#    *   [slot]  stamp stored with release …  |  loaded with acquire …      a line of the table
-#   /* [slot] publishes: … */    /* [slot] observes: … */                   the two ends
-#   /* [park] fence: … */        /* [park] fence: … */                      a pair of full fences
+#  *   [slot]  stamp stored with release …  |  loaded with acquire …    a line of a table
+# /* [slot] publishes: … */    /* [slot] observes: … */                 the two ends
+# /* [park] fence: … */        /* [park] fence: … */                    a pair of full fences
+# /* [slot] */                                                          an end; which, the access says
+#
 # A site stands at most reach lines above the access it speaks of, or behind it on the same line.
 BEGIN {
 	reach = 4
@@ -32,9 +34,11 @@ comment ~ /^[ *|]*\[[a-z][a-z-]*\]/ {
 		sub(/[^a-z].*/, "", rest)
 		site(tag, rest)
 	} else if (code ~ /[^ \t]/ || $0 ~ /^[ \t]*\/\*/) {
-		finding("[" tag "]: say which end this is: publishes, observes or fence")
+		site(tag, "access")
 	} else {
 		table[tag] = FILENAME ":" FNR
+		if (rest ~ /kernel/)
+			kernels[tag] = 1
 	}
 }
 
@@ -48,8 +52,12 @@ comment ~ /^[ *|]*\[[a-z][a-z-]*\]/ {
 (publishes || observes || fence) {
 	served = 0
 	for (i = sites; i > 0 && line_of[i] >= FNR - reach; i--)
-		if ((publishes && kind_of[i] == "publishes") || (observes && kind_of[i] == "observes") || (fence && kind_of[i] == "fence"))
-			used[i] = served = 1
+		if (fits(kind_of[i])) {
+			served = 1
+			if (!used[i])
+				credit(tag_of[i], kind_of[i])
+			used[i] = 1
+		}
 	# The accessors of peer.h serve every edge; the sites are their callers.
 	if (!served && code ~ /memory_order|load_acquire\(|store_release\(|ck_pr_fence/ && FILENAME != "shm/peer.h")
 		finding("an access that orders something carries no tag")
@@ -61,20 +69,41 @@ END {
 		if (!(tag in table))
 			print known[tag] ": [" tag "]: stands in no table"
 	for (tag in table) {
-		fences = ends[tag, "fence"]
-		if (fences == 1)
+		if (ends[tag, "fence"] >= 2 || (ends[tag, "publishes"] && ends[tag, "observes"]))
+			continue
+		if (tag in kernels && (ends[tag, "publishes"] || ends[tag, "observes"]))
+			continue
+		if (ends[tag, "fence"])
 			print table[tag] ": [" tag "]: a pair of fences has two ends, this has one"
-		if (!fences && !ends[tag, "publishes"])
-			print table[tag] ": [" tag "]: no site publishes"
-		if (!fences && !ends[tag, "observes"])
-			print table[tag] ": [" tag "]: no site observes"
+		else if (!ends[tag, "publishes"] && !ends[tag, "observes"])
+			print table[tag] ": [" tag "]: has a line in the table and no site"
+		else
+			print table[tag] ": [" tag "]: no site " (ends[tag, "publishes"] ? "observes" : "publishes")
 	}
+}
+
+# Whether the access of this line is one that such a site speaks of.
+function fits(kind)
+{
+	return kind == "access" || (kind == "publishes" && publishes) || (kind == "observes" && observes) || (kind == "fence" && fence)
+}
+
+function credit(tag, kind)
+{
+	if (kind == "access" && code ~ /fence\(/ && fence)
+		kind = "fence"
+	if (kind != "access") {
+		ends[tag, kind]++
+		return
+	}
+	ends[tag, "publishes"] += publishes
+	ends[tag, "observes"] += observes
+	ends[tag, "fence"] += fence
 }
 
 function site(tag, kind)
 {
 	known[tag] = FILENAME ":" FNR
-	ends[tag, kind]++
 	sites++
 	path = FILENAME
 	line_of[sites] = first_of[sites] = FNR
