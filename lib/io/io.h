@@ -63,6 +63,8 @@ struct di_io_op {
     bool registered; /* epoll: fd is in the set, for events */
     bool pending;    /* epoll: became ready while not in flight */
     bool canceling;
+    bool ready; /* result is known, done() is due */
+    int result;
 };
 
 /* One backend. di_io_* below only forward to it. */

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The epoll backend, for kernels and containers that forbid io_uring. A descriptor stays in the
+ * set, edge-triggered, once an operation on it was submitted, so that submitting again costs no
+ * system call; an edge that comes while the operation is not in flight is remembered in it
+ * (pending).
+ *
+ * One operation per descriptor number: epoll knows a descriptor once. A second one completes with
+ * DI_IO_FAILED; whoever needs two gives one of them a dup().
+ */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/base/error.h"
+#include "lib/io/due.h"
+#include "lib/io/io.h"
+#include "lib/io/wake.h"
+
+/* Events taken per wait; what is left over comes with the next. */
+enum { BATCH = 64 };
+
+struct epoll_loop {
+    struct di_io io;
+    int set;
+    struct di_due due;
+    struct di_wake wake;
+    struct di_list waiting; /* POLL operations in flight without a result */
+    bool woken;
+    bool dispatching; /* inside wait or close */
+    bool exported;
+    bool coarse; /* epoll_pwait2 is not allowed here: milliseconds */
+};
+
+static struct epoll_loop *of(struct di_io *io)
+{
+    return di_container(io, struct epoll_loop, io);
+}
+
+static void arm_if_exported(struct epoll_loop *l)
+{
+    if (l->exported && !l->dispatching)
+        di_due_arm(&l->due, l->woken);
+}
+
+static bool register_fd(struct epoll_loop *l, struct di_io_op *op)
+{
+    struct epoll_event event = {.events = op->events | EPOLLET, .data = {.ptr = op}};
+    op->pending = false;
+    op->registered = epoll_ctl(l->set, EPOLL_CTL_ADD, op->fd, &event) == 0;
+    return op->registered;
+}
+
+/* An edge was seen while nobody waited. Since then the descriptor may have been used: ask. */
+static int still_ready(struct di_io_op *op)
+{
+    struct pollfd ask = {.fd = op->fd, .events = (short)op->events};
+    op->pending = false;
+    return poll(&ask, 1, 0) > 0 ? ask.revents : 0;
+}
+
+static void submit_poll(struct epoll_loop *l, struct di_io_op *op)
+{
+    if (!op->registered && !register_fd(l, op)) {
+        di_due_put(&l->due, op, DI_IO_FAILED);
+        return;
+    }
+    int events = op->pending ? still_ready(op) : 0;
+    if (events != 0)
+        di_due_put(&l->due, op, events);
+    else
+        di_list_append(&l->waiting, &op->node);
+}
+
+static void epoll_submit(struct di_io *io, struct di_io_op *op)
+{
+    struct epoll_loop *l = of(io);
+    op->in_flight = true;
+    if (l->due.closing)
+        di_due_put(&l->due, op, DI_IO_CANCELED);
+    else if (op->kind == DI_IO_TIMER)
+        di_due_add_timer(&l->due, op);
+    else if (op->kind == DI_IO_POLL)
+        submit_poll(l, op);
+    else
+        di_due_put(&l->due, op, DI_IO_FAILED); /* WORD: epoll cannot */
+    arm_if_exported(l);
+}
+
+static void epoll_cancel(struct di_io *io, struct di_io_op *op)
+{
+    struct epoll_loop *l = of(io);
+    if (!op->in_flight || op->ready)
+        return;
+    if (op->kind == DI_IO_TIMER) {
+        di_due_cancel_timer(&l->due, op);
+    } else {
+        di_list_remove(&op->node);
+        di_due_put(&l->due, op, DI_IO_CANCELED);
+    }
+    arm_if_exported(l);
+}
+
+static void unregister(struct epoll_loop *l, struct di_io_op *op)
+{
+    /* fails only if the descriptor was closed before its time, and then it left the set by itself
+     */
+    (void)epoll_ctl(l->set, EPOLL_CTL_DEL, op->fd, NULL);
+    op->registered = false;
+    op->pending = false;
+}
+
+static void epoll_forget(struct di_io *io, struct di_io_op *op)
+{
+    if (op->registered)
+        unregister(of(io), op);
+}
+
+/* Nobody is called from here, so an operation cannot go away while a batch still names it. */
+static void land(struct epoll_loop *l, const struct epoll_event *event)
+{
+    if (event->data.ptr == &l->wake) {
+        if (di_wake_take(&l->wake))
+            l->woken = true;
+        return;
+    }
+    if (event->data.ptr == &l->due)
+        return; /* the timerfd: only there to make the set readable */
+    struct di_io_op *op = event->data.ptr;
+    if (op->ready)
+        return; /* its done() is still to come, and with it a look at the descriptor */
+    if (op->in_flight) {
+        di_list_remove(&op->node);
+        di_due_put(&l->due, op, (int)event->events);
+    } else if (l->exported) {
+        unregister(l, op); /* or the set would turn readable for something nobody waits for */
+    } else {
+        op->pending = true;
+    }
+}
+
+/* timeout_ns: negative for ever. Returns the number of events, or -errno. */
+static int sleep_for(struct epoll_loop *l, struct epoll_event *events, int64_t timeout_ns)
+{
+    int count;
+    if (timeout_ns <= 0) {
+        count = epoll_wait(l->set, events, BATCH, timeout_ns == 0 ? 0 : -1);
+        return count < 0 ? -errno : count;
+    }
+    if (!l->coarse) {
+        struct timespec ts = {.tv_sec = timeout_ns / 1000000000,
+                              .tv_nsec = timeout_ns % 1000000000};
+        count = epoll_pwait2(l->set, events, BATCH, &ts, NULL);
+        if (count >= 0 || (errno != ENOSYS && errno != EPERM))
+            return count < 0 ? -errno : count;
+        l->coarse = true;
+    }
+    /* Up, not down: waking before the deadline would mean to wait again with 0, in circles. */
+    int64_t ms = timeout_ns / 1000000 + (timeout_ns % 1000000 != 0);
+    count = epoll_wait(l->set, events, BATCH, ms > INT_MAX ? INT_MAX : (int)ms);
+    return count < 0 ? -errno : count;
+}
+
+static bool anything(const struct epoll_loop *l)
+{
+    return di_due_any(&l->due) || l->woken;
+}
+
+/* One epoll_wait, asleep until the deadline or the next timer. */
+static enum duct_err look(struct epoll_loop *l, int64_t deadline)
+{
+    int64_t timeout = di_due_until(&l->due, deadline);
+    if (timeout == INT64_MAX) {
+        timeout = -1;
+    } else if (timeout > 0) {
+        timeout -= di_clock_now();
+        timeout = timeout < 0 ? 0 : timeout;
+    } else {
+        timeout = 0;
+    }
+    struct epoll_event events[BATCH];
+    int count = sleep_for(l, events, timeout);
+    if (count < 0 && count != -EINTR)
+        return di_fail_os(-count, "the loop's epoll failed for good");
+    for (int i = 0; i < count; i++)
+        land(l, &events[i]);
+    return DUCT_OK;
+}
+
+static enum duct_err collect(struct epoll_loop *l, int64_t deadline)
+{
+    di_due_expire(&l->due);
+    for (;;) {
+        bool idle = !anything(l);
+        enum duct_err err = look(l, idle ? deadline : 0);
+        if (err)
+            return err;
+        di_due_expire(&l->due);
+        if (!idle || anything(l) || deadline == 0)
+            return DUCT_OK;
+        if (deadline != INT64_MAX && di_clock_now() >= deadline)
+            return DUCT_OK;
+    }
+}
+
+static enum duct_err epoll_loop_wait(struct di_io *io, int64_t deadline)
+{
+    struct epoll_loop *l = of(io);
+    l->dispatching = true;
+    enum duct_err err = collect(l, deadline < 0 ? 0 : deadline);
+    bool woken = l->woken;
+    l->woken = false;
+    bool ran = di_due_run(&l->due) || woken;
+    l->dispatching = false;
+    arm_if_exported(l);
+    if (err)
+        return err;
+    return ran ? DUCT_OK : DUCT_EAGAIN;
+}
+
+static int64_t epoll_now(struct di_io *io)
+{
+    (void)io;
+    return di_clock_now();
+}
+
+static void epoll_wake(struct di_io *io)
+{
+    di_wake_ring(&of(io)->wake);
+}
+
+/* The set itself: with the timerfd in it, it is readable exactly when it has something to report.
+ */
+static int epoll_fd(struct di_io *io)
+{
+    struct epoll_loop *l = of(io);
+    if (l->exported)
+        return l->set;
+    if (di_due_export(&l->due))
+        return -1;
+    struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = &l->due}};
+    if (epoll_ctl(l->set, EPOLL_CTL_ADD, l->due.fd, &event) != 0) {
+        (void)!di_fail_os(errno, "no descriptor for a loop");
+        return -1;
+    }
+    l->exported = true;
+    arm_if_exported(l);
+    return l->set;
+}
+
+static enum duct_err epoll_adopt(struct di_io *io)
+{
+    (void)io; /* a set belongs to no thread */
+    return DUCT_OK;
+}
+
+static void epoll_close(struct di_io *io)
+{
+    struct epoll_loop *l = of(io);
+    l->due.closing = true;
+    l->dispatching = true;
+    di_due_cancel_timers(&l->due);
+    di_list_splice(&l->due.ready, &l->waiting);
+    while (di_due_run(&l->due))
+        continue; /* what done() submits now is canceled too */
+    close(l->set);
+    di_wake_close(&l->wake);
+    di_due_fini(&l->due);
+    free(l);
+}
+
+static enum duct_err open_set(struct epoll_loop *l)
+{
+    l->set = epoll_create1(EPOLL_CLOEXEC);
+    if (l->set < 0)
+        return di_fail_os(errno, "no epoll set for a loop");
+    struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = &l->wake}};
+    if (epoll_ctl(l->set, EPOLL_CTL_ADD, l->wake.fd, &event) == 0)
+        return DUCT_OK;
+    enum duct_err err = di_fail_os(errno, "no epoll set for a loop");
+    close(l->set);
+    return err;
+}
+
+static enum duct_err epoll_open(struct di_io **io)
+{
+    struct epoll_loop *l = calloc(1, sizeof *l);
+    if (l == NULL)
+        return di_fail(DUCT_ENOMEMORY, "no memory for a loop");
+    enum duct_err err = di_wake_open(&l->wake);
+    if (err == DUCT_OK) {
+        err = open_set(l);
+        if (err)
+            di_wake_close(&l->wake);
+    }
+    if (err) {
+        free(l);
+        return err;
+    }
+    l->io.backend = &di_io_epoll;
+    di_list_init(&l->waiting);
+    di_due_init(&l->due);
+    *io = &l->io;
+    return DUCT_OK;
+}
+
+const struct di_io_backend di_io_epoll = {
+    .name = "epoll",
+    .open = epoll_open,
+    .close = epoll_close,
+    .submit = epoll_submit,
+    .cancel = epoll_cancel,
+    .forget = epoll_forget,
+    .wait = epoll_loop_wait,
+    .now = epoll_now,
+    .wake = epoll_wake,
+    .fd = epoll_fd,
+    .adopt = epoll_adopt,
+};

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/io/ring.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "lib/base/error.h"
+
+/*
+ * The queues are shared with the kernel, which writes the submission queue's head and the
+ * completion queue's tail.
+ *
+ * | edge   | orders                                                                          |
+ * | [sq]   | entries, before the tail that offers them; the kernel's side is its own         |
+ * | [cq]   | completions, after the tail that shows them; reading them, before the head      |
+ *
+ * The kernel's fields are plain integers in liburing's header.
+ */
+
+/* Entries are submitted in batches by whatever comes first, a wait or a full queue, so few are
+ * enough. Completions of a burst should fit: what does not goes through a slower list in the
+ * kernel. */
+enum { ENTRIES = 64, COMPLETIONS = 512 };
+
+/* Nothing dropped (5.5), a timeout in enter (5.11), and one that came with multishot poll (5.13).
+ */
+#define NEEDED (IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_RSRC_TAGS)
+
+static unsigned load_relaxed(const unsigned *at)
+{
+    return atomic_load_explicit((const _Atomic unsigned *)at, memory_order_relaxed);
+}
+
+/*
+ * From the best to the oldest. One thread submits and waits, so the kernel need not lock (6.0), and
+ * does its part of a completion only when that thread enters, never by interrupting it (6.1); it
+ * says in a shared word that there is such work. Or it interrupts less (5.19). Or it is as it was.
+ */
+static const unsigned flavours[] = {
+    IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+    IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+    0,
+};
+
+static int set_up(struct io_uring *u)
+{
+    int failed = -EINVAL;
+    for (size_t i = 0; i < sizeof flavours / sizeof flavours[0] && failed == -EINVAL; i++) {
+        struct io_uring_params params = {.flags =
+                                             flavours[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+                                         .cq_entries = COMPLETIONS};
+        failed = io_uring_queue_init_params(ENTRIES, u, &params);
+        if (failed == 0 && (params.features & NEEDED) != NEEDED) {
+            io_uring_queue_exit(u);
+            return -ENOSYS;
+        }
+    }
+    return failed;
+}
+
+enum duct_err di_ring_open(struct di_ring *ring)
+{
+    int failed = set_up(&ring->u);
+    if (failed == -EPERM || failed == -EACCES || failed == -ENOSYS || failed == -EINVAL)
+        return di_fail(DUCT_ENOTSUP, "io_uring is not allowed here, or too old for this library; "
+                                     "use DUCT_IO=epoll, or allow it (kernel.io_uring_disabled, "
+                                     "the container's seccomp profile)");
+    if (failed != 0)
+        return di_fail_os(-failed, "no io_uring could be set up");
+    /* A child must not touch the parent's queues. */
+    io_uring_ring_dontfork(&ring->u);
+    /* The queue of indices is a detour we do not take: entry i stands in place i for good. */
+    for (unsigned i = 0; i < *ring->u.sq.kring_entries; i++)
+        ring->u.sq.array[i] = i;
+    ring->tail = load_relaxed(ring->u.sq.ktail);
+    return DUCT_OK;
+}
+
+void di_ring_close(struct di_ring *ring)
+{
+    io_uring_queue_exit(&ring->u);
+}
+
+bool di_ring_knows(struct di_ring *ring, int opcode)
+{
+    struct io_uring_probe *probe = io_uring_get_probe_ring(&ring->u);
+    if (probe == NULL)
+        return false;
+    bool knows = io_uring_opcode_supported(probe, opcode) != 0;
+    io_uring_free_probe(probe);
+    return knows;
+}
+
+unsigned di_ring_queued(const struct di_ring *ring)
+{
+    /* relaxed: the kernel moves the head only while this thread is in enter */
+    return ring->tail - load_relaxed(ring->u.sq.khead);
+}
+
+struct io_uring_sqe *di_ring_next(struct di_ring *ring)
+{
+    if (di_ring_queued(ring) == *ring->u.sq.kring_entries)
+        return NULL;
+    return &ring->u.sq.sqes[ring->tail++ & *ring->u.sq.kring_mask];
+}
+
+bool di_ring_must_enter(const struct di_ring *ring)
+{
+    /* relaxed: a hint to enter; what it announces is taken through [cq] */
+    unsigned flags = load_relaxed(ring->u.sq.kflags);
+    return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
+
+enum duct_err di_ring_enter(struct di_ring *ring, int64_t timeout_ns)
+{
+    unsigned flags = IORING_ENTER_GETEVENTS;
+    unsigned least = timeout_ns == 0 ? 0 : 1;
+    struct __kernel_timespec ts;
+    struct io_uring_getevents_arg wait = {0};
+    void *arg = NULL;
+    size_t size = 0;
+    if (timeout_ns > 0) {
+        ts.tv_sec = timeout_ns / 1000000000;
+        ts.tv_nsec = timeout_ns % 1000000000;
+        wait.ts = (uint64_t)(uintptr_t)&ts;
+        flags |= IORING_ENTER_EXT_ARG;
+        arg = &wait;
+        size = sizeof wait;
+    }
+    atomic_store_explicit((_Atomic unsigned *)ring->u.sq.ktail, ring->tail,
+                          memory_order_release); /* [sq] */
+    int result =
+        io_uring_enter2((unsigned)ring->u.ring_fd, di_ring_queued(ring), least, flags, arg, size);
+    if (result >= 0 || result == -ETIME || result == -EINTR)
+        return DUCT_OK;
+    if (result == -EAGAIN || result == -EBUSY)
+        return DUCT_EAGAIN;
+    if (result == -EEXIST)
+        return di_fail(DUCT_EOS, "this loop belongs to another thread: adopt it first");
+    return di_fail_os(-result, "the loop's io_uring failed for good");
+}
+
+bool di_ring_take(struct di_ring *ring, struct io_uring_cqe *cqe)
+{
+    struct io_uring_cq *cq = &ring->u.cq;
+    unsigned head = load_relaxed(cq->khead); /* relaxed: only this thread writes it */
+    unsigned tail =
+        atomic_load_explicit((const _Atomic unsigned *)cq->ktail, memory_order_acquire); /* [cq] */
+    if (head == tail)
+        return false;
+    *cqe = cq->cqes[head & *cq->kring_mask];
+    atomic_store_explicit((_Atomic unsigned *)cq->khead, head + 1, memory_order_release); /* [cq] */
+    return true;
+}
