@@ -8,6 +8,9 @@
  * Modes:    -DASYMMETRIC_R  R may switch its park word to asymmetric and back
  *           -DASYMMETRIC_S  S may do the same with its own
  * Mistakes: -DMISTAKE_…, the table in CMakeLists.txt; each must be caught.
+ *
+ * One step of a side is one access to shared memory and the private work around it. A store only
+ * enters the side's own list, which nobody else sees, so it may share a step with a load before it.
  */
 #ifndef RING
 #define RING 2
@@ -54,16 +57,25 @@ ltl every_message_arrives { <> (sent_all && received_all) }
 #define SPENT(word) (EPOCH(word) == rung)
 #endif
 
+inline fence_ringer(p) {
+#ifdef MISTAKE_NO_FENCE_RINGER
+    if
+    :: p == MISTAKE_NO_FENCE_RINGER
+    :: else -> fence(p)
+    fi
+#else
+    fence(p)
+#endif
+}
+
 inline ring_if_wanted(p) {
     load(WORD(PEER(p)), word); /* relaxed: a compiler barrier keeps it after the publication */
     if
     :: d_step { word & ASYMMETRIC -> word = 0 } /* awake, and fences for us before it sleeps */
     :: atomic { !(word & ASYMMETRIC) ->
-#ifndef MISTAKE_NO_FENCE_RINGER
         word = 0;
-        fence(p); /* [park] publication before the look at the word */
+        fence_ringer(p); /* [park] publication before the look at the word */
         load(WORD(PEER(p)), word);
-#endif
         if
         :: (word & WANTS) && !SPENT(word) ->
             rung = EPOCH(word);
@@ -87,7 +99,7 @@ inline read_doorbell(p) { load_acquire(p, BELL(PEER(p)), bell_seen) }
 inline store_parked(p) {
 #ifdef MISTAKE_EPOCH_KEPT
     if
-    :: armed /* no message came since: why store the same again? */
+    :: armed /* no message came since, so why store it again? Because bell_seen is new. */
     :: else ->
 #endif
         d_step { epoch++; assert(epoch <= EPOCH_LAST); armed = true }
@@ -97,7 +109,19 @@ inline store_parked(p) {
 #endif
 }
 
-/* Read the doorbell, store the word, fence, look a last time at `where`, sleep if `nothing`. */
+inline fence_sleeper(p) {
+#ifdef MISTAKE_NO_FENCE_SLEEPER
+    if
+    :: p == MISTAKE_NO_FENCE_SLEEPER
+    :: else -> fence(p)
+    fi
+#else
+    fence(p)
+#endif
+}
+
+/* Read the doorbell, store the word, fence, look a last time at `where`, sleep if `nothing`. The C
+ * code publishes what is due in between; here the receive that found nothing has just done so. */
 inline park(p, where, into, nothing) {
 #ifdef MISTAKE_MEMBARRIER_FIRST
     if
@@ -120,14 +144,9 @@ inline park(p, where, into, nothing) {
     }
     if
     :: asymmetric -> membarrier(); asymmetric = false /* [park] the ringer's fence and ours */
-    :: else
+    :: else -> fence_sleeper(p)                       /* [park] word before the last look */
     fi;
-    atomic {
-#ifndef MISTAKE_NO_FENCE_SLEEPER
-        fence(p); /* [park] word before the last look */
-#endif
-        load_acquire(p, where, into);
-    }
+    load_acquire(p, where, into);
 #ifdef MISTAKE_DOORBELL_AFTER_LOOK
     read_doorbell(p);
 #endif
