@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# usage: install.sh CMAKE BUILD_DIR WORK_DIR
+# usage: install.sh CMAKE GENERATOR BUILD_DIR WORK_DIR
 # Installs BUILD_DIR below WORK_DIR and builds an outside program against it: C11 and C++17, shared and
 # static, found by pkg-config and by find_package. Then moves the prefix, which must not matter.
 set -euo pipefail
 cmake=$1
-build=$2
-work=$3
+generator=$2
+build=$3
+work=$4
 here=$(cd "$(dirname "$0")" && pwd)
 
 prefix=$work/prefix
@@ -47,7 +48,7 @@ for language in "c11 cc program.c" "c++17 c++ program.cc"; do
 	expect "$standard, pkg-config, static" "$program-static"
 done
 
-"$cmake" -S "$work/outside" -B "$work/outside/build" -Dduct_ROOT="$moved" >"$work/outside.log" 2>&1 &&
+"$cmake" -G "$generator" -S "$work/outside" -B "$work/outside/build" -Dduct_ROOT="$moved" >"$work/outside.log" 2>&1 &&
 	"$cmake" --build "$work/outside/build" >>"$work/outside.log" 2>&1 || { cat "$work/outside.log"; exit 1; }
 for program in c_shared c_static cxx_shared cxx_static; do
 	expect "find_package, $program" "$work/outside/build/$program"
