@@ -28,13 +28,15 @@ static enum duct_err check_name(const struct di_url *url)
         bool allowed = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                        c == '_' || c == '-' || (c == '.' && i > 0);
         if (!allowed)
-            return di_fail(DUCT_EINVAL, "%s://%s at position %zu: '%c' cannot stand in a name; expected "
-                                        "letters, digits, '_', '-', '.' (not first), or a path that "
-                                        "begins with '/'",
+            return di_fail(DUCT_EINVAL,
+                           "%s://%s at position %zu: '%c' cannot stand in a name; expected "
+                           "letters, digits, '_', '-', '.' (not first), or a path that "
+                           "begins with '/'",
                            url->scheme, url->rest, url->rest_at + i, c);
     }
     if (length > DI_NAME_MAX)
-        return di_fail(DUCT_EINVAL, "%s://%s at position %zu: a name has at most %d bytes, this one %zu",
+        return di_fail(DUCT_EINVAL,
+                       "%s://%s at position %zu: a name has at most %d bytes, this one %zu",
                        url->scheme, url->rest, url->rest_at + DI_NAME_MAX, DI_NAME_MAX, length);
     return DUCT_OK;
 }
@@ -47,8 +49,9 @@ static enum duct_err check_directory(const char *path)
     if (lstat(path, &status) != 0)
         return di_fail_os(errno, "%s", path);
     if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid())
-        return di_fail(DUCT_EDENIED, "%s is not a directory of uid %u, but of uid %u or a link; remove "
-                                     "it, or set XDG_RUNTIME_DIR",
+        return di_fail(DUCT_EDENIED,
+                       "%s is not a directory of uid %u, but of uid %u or a link; remove "
+                       "it, or set XDG_RUNTIME_DIR",
                        path, (unsigned)geteuid(), (unsigned)status.st_uid);
     if ((status.st_mode & 077) != 0)
         return di_fail(DUCT_EDENIED, "%s is open to others (mode %03o); chmod 700 it", path,
@@ -77,7 +80,8 @@ static enum duct_err runtime_directory(char *path, size_t capacity, bool create)
     else
         length = snprintf(path, capacity, "/tmp/duct-%u", (unsigned)geteuid());
     if (length < 0 || (size_t)length >= capacity)
-        return di_fail(DUCT_EINVAL, "XDG_RUNTIME_DIR is too long for a socket below it; shorten it");
+        return di_fail(DUCT_EINVAL,
+                       "XDG_RUNTIME_DIR is too long for a socket below it; shorten it");
     if (create && mkdir(path, 0700) != 0 && errno != EEXIST)
         return di_fail_os(errno, "making the directory %s for sockets", path);
     if (!create && !is_directory(path))
@@ -101,8 +105,9 @@ enum duct_err di_names_path(char *path, size_t capacity, const struct di_url *ur
     }
     /* Room for ".lock" beside it is not needed in a sockaddr. */
     if (length < 0 || (size_t)length >= capacity || length > DI_SOCKET_PATH_MAX)
-        return di_fail(DUCT_EINVAL, "the socket's path for %s://%s has %d bytes, and the kernel takes at "
-                                    "most %d; use a shorter name or directory",
+        return di_fail(DUCT_EINVAL,
+                       "the socket's path for %s://%s has %d bytes, and the kernel takes at "
+                       "most %d; use a shorter name or directory",
                        url->scheme, url->rest, length, DI_SOCKET_PATH_MAX);
     return DUCT_OK;
 }
@@ -132,8 +137,8 @@ static int listener_pid(const char *path)
     return credentials.pid;
 }
 
-/* Takes the lock file's write lock. The file may be unlinked by its last owner just as we open it: then
- * the lock is on a file that nobody else will find, and we open again. */
+/* Takes the lock file's write lock. The file may be unlinked by its last owner just as we open it:
+ * then the lock is on a file that nobody else will find, and we open again. */
 static enum duct_err take_lock(struct di_bound *bound)
 {
     char path[sizeof(bound->path) + 8];
@@ -152,7 +157,8 @@ static enum duct_err take_lock(struct di_bound *bound)
             if (pid == 0)
                 return di_fail(DUCT_EINUSE, "%s is being bound by another process, which holds %s",
                                bound->path, path);
-            return di_fail(DUCT_EINUSE, "%s has a listener: process %d; stop it, or choose another name",
+            return di_fail(DUCT_EINUSE,
+                           "%s has a listener: process %d; stop it, or choose another name",
                            bound->path, pid);
         }
         if (fstat(fd, &ours) == 0 && stat(path, &named) == 0 && ours.st_ino == named.st_ino &&
@@ -166,8 +172,8 @@ static enum duct_err take_lock(struct di_bound *bound)
     return di_fail(DUCT_EINUSE, "%s changes hands faster than it can be taken", path);
 }
 
-/* Something is at path, and we hold the lock. A socket that answers belongs to a program that does not
- * keep our rules; anything but a socket is not ours to remove. */
+/* Something is at path, and we hold the lock. A socket that answers belongs to a program that does
+ * not keep our rules; anything but a socket is not ours to remove. */
 static enum duct_err clear_stale(const char *path)
 {
     struct stat status;
@@ -175,8 +181,8 @@ static enum duct_err clear_stale(const char *path)
     if (lstat(path, &status) != 0)
         return errno == ENOENT ? DUCT_OK : di_fail_os(errno, "%s", path);
     if (!S_ISSOCK(status.st_mode))
-        return di_fail(DUCT_EINUSE, "%s exists and is not a socket; remove it, or choose another name",
-                       path);
+        return di_fail(DUCT_EINUSE,
+                       "%s exists and is not a socket; remove it, or choose another name", path);
     int pid = listener_pid(path);
     if (pid != 0)
         return di_fail(DUCT_EINUSE, "%s has a listener that holds no lock: process %d", path, pid);
@@ -194,7 +200,8 @@ static enum duct_err bind_and_listen(struct di_bound *bound, int backlog)
     if (bound->socket < 0)
         return di_fail_os(errno, "a socket for %s", bound->path);
     di_fork_close_in_child(bound->socket);
-    /* Inherited by accepted sockets, so that not even the first message comes without credentials. */
+    /* Inherited by accepted sockets, so that not even the first message comes without credentials.
+     */
     setsockopt(bound->socket, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes));
     /* Before bind, so that the file never has another mode. */
     fchmod(bound->socket, bound->open ? 0666 : 0600);
@@ -259,8 +266,9 @@ enum duct_err di_names_connect(int *out, const char *path)
     if (errnum == EAGAIN)
         return DUCT_EAGAIN;
     if (errnum == ENOENT || errnum == ECONNREFUSED)
-        return di_fail(DUCT_ENOTFOUND, "nobody listens at %s; start the listener first, or dial with "
-                                       "wait_listener=1",
+        return di_fail(DUCT_ENOTFOUND,
+                       "nobody listens at %s; start the listener first, or dial with "
+                       "wait_listener=1",
                        path);
     return di_fail_os(errnum, "dialling %s", path);
 }

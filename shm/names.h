@@ -14,8 +14,8 @@
  *
  * shm://name is NAME under $XDG_RUNTIME_DIR/duct, else /run/user/UID/duct, else /tmp/duct-UID: a
  * directory of mode 0700 whose owner is checked. shm:///path is that path. A listener holds a write
- * lock (OFD) on PATH.lock for as long as it lives; whoever gets the lock knows that a socket found at
- * PATH has no owner, and may replace it. The lock's descriptor is never passed on.
+ * lock (OFD) on PATH.lock for as long as it lives; whoever gets the lock knows that a socket found
+ * at PATH has no owner, and may replace it. The lock's descriptor is never passed on.
  */
 #define DI_SOCKET_PATH_MAX 107 /* of sockaddr_un, less the NUL */
 
@@ -26,13 +26,14 @@ struct di_bound {
     char path[DI_SOCKET_PATH_MAX + 1];
 };
 
-/* The socket's path. create: makes the directory if it is not there. Errors: INVALID (the name, with the
- * position), DENIED (a directory that is not ours), OS. */
+/* The socket's path. create: makes the directory if it is not there. Errors: INVALID (the name,
+ * with the position), DENIED (a directory that is not ours), OS. */
 enum duct_err di_names_path(char *path, size_t capacity, const struct di_url *url,
                             bool create) DUCT_NODISCARD;
 
 /* Binds and listens; takes over what a dead owner left. INUSE names the owner's pid. */
-enum duct_err di_names_bind(struct di_bound *bound, const char *path, bool open, int backlog) DUCT_NODISCARD;
+enum duct_err di_names_bind(struct di_bound *bound, const char *path, bool open,
+                            int backlog) DUCT_NODISCARD;
 
 /* Removes socket and lock from the file system, if they are still ours, and closes them. */
 void di_names_unbind(struct di_bound *bound);

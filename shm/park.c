@@ -84,6 +84,8 @@ void di_ringer_ring(struct di_ringer *ringer, enum di_doorbell doorbell)
     const uint64_t one = 1;
     const unsigned char byte = DI_SOCKET_RING;
     int saved = errno;
+    /* Relaxed: a number; nothing else is to be seen with it. */
+    int eventfd = atomic_load_explicit(&ringer->eventfd, memory_order_relaxed);
 
     ringer->rings++;
     ringer->last = doorbell;
@@ -93,8 +95,8 @@ void di_ringer_ring(struct di_ringer *ringer, enum di_doorbell doorbell)
     atomic_store_explicit(ringer->bell, value + 1, memory_order_release);
     if (doorbell == DI_DOORBELL_FUTEX) {
         syscall(SYS_futex, ringer->bell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-    } else if (doorbell == DI_DOORBELL_EVENTFD && ringer->eventfd >= 0) {
-        if (write(ringer->eventfd, &one, sizeof(one)) < 0) {
+    } else if (doorbell == DI_DOORBELL_EVENTFD && eventfd >= 0) {
+        if (write(eventfd, &one, sizeof(one)) < 0) {
             /* A full eventfd is readable: its sleeper is awake. */
         }
     } else {

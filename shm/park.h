@@ -75,8 +75,8 @@ struct di_ringer {
     uint64_t rung;                /* the last epoch rung */
     uint64_t fences;
     uint64_t rings;
-    int eventfd; /* the peer's, or -1 */
-    int socket;  /* the control socket */
+    _Atomic int eventfd; /* the peer's, or -1; another half's thread may bring it */
+    int socket;          /* the control socket */
     enum di_doorbell last;
 };
 

@@ -105,8 +105,10 @@ void di_receiver_publish(struct di_receiver *receiver)
     atomic_store_explicit(&receiver->page->bytes, receiver->bytes, memory_order_relaxed);
     di_ringer_notify(&receiver->ringer, DI_WANT_SPACE | DI_WANT_BLOCKS);
     if (!receiver->sleeper.asymmetric && receiver->asymmetric_after != 0 &&
-        receiver->msgs - receiver->awake_since >= receiver->asymmetric_after)
+        receiver->msgs - receiver->awake_since >= receiver->asymmetric_after) {
         di_sleeper_stay_awake(&receiver->sleeper);
+        receiver->awake(receiver);
+    }
 }
 
 /* Nothing at the head, or nonsense. */

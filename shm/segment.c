@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/memfd.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -36,7 +37,8 @@ static enum duct_err refuse(int errnum, const char *what, uint64_t size, bool hu
     return di_fail_os(errnum, "%s of %llu bytes of shared memory", what, (unsigned long long)size);
 }
 
-/* The same file, opened read-only; without /proc the writable descriptor, which the seals disarm. */
+/* The same file, opened read-only; without /proc the writable descriptor, which the seals disarm.
+ */
 static int reopen_read_only(int fd)
 {
     char path[32];
@@ -70,7 +72,8 @@ static enum duct_err fill(struct di_segment *segment, int fd, bool huge)
     return DUCT_OK;
 }
 
-enum duct_err di_segment_create(struct di_segment *segment, const char *name, uint64_t size, bool huge)
+enum duct_err di_segment_create(struct di_segment *segment, const char *name, uint64_t size,
+                                bool huge)
 {
     uint64_t page = huge ? DI_HUGE_PAGE : DI_PAGE;
     int fd = make_memfd(name, huge);
@@ -132,12 +135,14 @@ enum duct_err di_view_map(struct di_view *view, int fd, uint64_t bytes_max)
     if (why != NULL)
         return di_fail(DUCT_ECORRUPT, "the peer's segment is refused: %s", why);
     if ((uint64_t)status.st_size > bytes_max)
-        return di_fail(DUCT_ELIMIT, "the peer's segment has %llu bytes, over the limit of %llu; raise the "
-                                    "option peer_bytes",
+        return di_fail(DUCT_ELIMIT,
+                       "the peer's segment has %llu bytes, over the limit of %llu; raise the "
+                       "option peer_bytes",
                        (unsigned long long)status.st_size, (unsigned long long)bytes_max);
     void *base = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0);
     if (base == MAP_FAILED)
-        return di_fail_os(errno, "mapping %llu bytes of the peer's", (unsigned long long)status.st_size);
+        return di_fail_os(errno, "mapping %llu bytes of the peer's",
+                          (unsigned long long)status.st_size);
     view->base = (const DI_PEER void *)(uintptr_t)base;
     view->size = (uint64_t)status.st_size;
     return DUCT_OK;

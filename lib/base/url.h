@@ -37,7 +37,7 @@ struct di_options {
  * Merges: defaults, then the caller's struct (of whatever size it says), then the address's query.
  * Checks every value and every combination. On DUCT_OK *merged is to be freed with di_options_fini().
  * Errors: INVALID, with the name of the option, the value, and what was expected; NOMEMORY.
- * cpus: number of CPUs this process may use, which decides the default of spin_ns.
+ * cpus: number of CPUs online, which decides the default of spin_ns.
  */
 enum duct_err di_options_merge(struct di_options *merged, const struct duct_options *given,
                                const struct di_url *url, unsigned cpus) DUCT_NODISCARD;

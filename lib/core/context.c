@@ -15,8 +15,8 @@
 #include "lib/core/pipe.h"
 
 /*
- * Contexts: opening, closing, ownership, and what other threads ask of them. Waiting for events is in
- * event.c, for one pipe in wait.c.
+ * Contexts: opening, closing, ownership, and what other threads ask of them. Waiting for events is
+ * in event.c, for one pipe in wait.c.
  *
  * Edges of this file:
  *   [post]  node pushed, posted stored with release  |  posted exchanged with acquire, stack taken
@@ -50,7 +50,8 @@ static enum duct_err open_io(struct di_io **io, enum duct_io wanted)
         else if (strcmp(named, "epoll") == 0)
             wanted = DUCT_IO_EPOLL;
         else
-            return di_fail(DUCT_EINVAL, "DUCT_IO=%s: expected uring or epoll, or to be unset", named);
+            return di_fail(DUCT_EINVAL, "DUCT_IO=%s: expected uring or epoll, or to be unset",
+                           named);
     }
     switch (wanted) {
     case DUCT_IO_URING:
@@ -62,7 +63,8 @@ static enum duct_err open_io(struct di_io **io, enum duct_io wanted)
             return DUCT_OK;
         return di_io_open(io, &di_io_epoll);
     }
-    return di_fail(DUCT_EINVAL, "io=%d: expected DUCT_IO_AUTO, DUCT_IO_URING or DUCT_IO_EPOLL", wanted);
+    return di_fail(DUCT_EINVAL, "io=%d: expected DUCT_IO_AUTO, DUCT_IO_URING or DUCT_IO_EPOLL",
+                   wanted);
 }
 
 enum duct_err duct_context_open(struct duct_context **context,
@@ -74,8 +76,9 @@ enum duct_err duct_context_open(struct duct_context **context,
         return di_fail(DUCT_EINVAL, "duct_context_open: no place for the context");
     if (options != NULL) {
         if (options->size < sizeof(options->size) + sizeof(options->io))
-            return di_fail(DUCT_EINVAL, "duct_context_open: options.size is %zu; start from "
-                                        "DUCT_CONTEXT_OPTIONS_INIT",
+            return di_fail(DUCT_EINVAL,
+                           "duct_context_open: options.size is %zu; start from "
+                           "DUCT_CONTEXT_OPTIONS_INIT",
                            options->size);
         memcpy(&o, options, options->size < sizeof(o) ? options->size : sizeof(o));
     }
@@ -104,8 +107,9 @@ enum duct_err di_context_check(struct duct_context *context)
     if (context == NULL)
         return di_fail(DUCT_EINVAL, "no context was given");
     if (context->magic != DI_CONTEXT_MAGIC)
-        return di_fail(DUCT_ECLOSED, "the context is closed, or belongs to the parent of this process: "
-                                     "open a new one after fork()");
+        return di_fail(DUCT_ECLOSED,
+                       "the context is closed, or belongs to the parent of this process: "
+                       "open a new one after fork()");
 #ifndef NDEBUG
     /* Relaxed: it is this thread's mark or it is not. */
     if (atomic_load_explicit(&context->thread, memory_order_relaxed) != di_thread_self())
@@ -115,7 +119,7 @@ enum duct_err di_context_check(struct duct_context *context)
     return DUCT_OK;
 }
 
-static void run_posts(struct duct_context *context)
+void di_context_run_posts(struct duct_context *context)
 {
     /* [post] observes: the nodes pushed before posted was stored. */
     if (atomic_load_explicit(&context->posted, memory_order_relaxed) == 0 ||
@@ -125,6 +129,8 @@ static void run_posts(struct duct_context *context)
     while (node != NULL) {
         ck_stack_entry_t *next = node->next;
         struct di_post *post = di_container(node, struct di_post, node);
+        /* Release: the node is ours no more, and may be pushed again. */
+        atomic_store_explicit(&post->queued, 0, memory_order_release);
         post->run(post);
         node = next;
     }
@@ -132,6 +138,9 @@ static void run_posts(struct duct_context *context)
 
 void di_context_post(struct duct_context *context, struct di_post *post)
 {
+    /* Acquire: the owner is done with the node. */
+    if (atomic_exchange_explicit(&post->queued, 1, memory_order_acq_rel) != 0)
+        return;
     ck_stack_push_upmc(&context->posts, &post->node);
     /* [post] publishes: the node. */
     atomic_store_explicit(&context->posted, 1, memory_order_release);
@@ -142,7 +151,7 @@ void duct_context_close(struct duct_context *context)
 {
     if (context == NULL || di_context_check(context) != DUCT_OK)
         return;
-    run_posts(context);
+    di_context_run_posts(context);
     while (!di_list_empty(&context->pipes)) {
         struct duct_pipe *pipe = di_container(context->pipes.next, struct duct_pipe, link);
         duct_pipe_close_with(pipe, 0, NULL, 0);
@@ -178,8 +187,9 @@ enum duct_err duct_context_default(struct duct_context **context)
         return di_fail(DUCT_EINVAL, "duct_context_default: no place for the context");
     pthread_once(&default_once, make_default_key);
     if (default_failed != 0)
-        return di_fail(DUCT_ELIMIT, "no thread-specific key is left for the thread's own context; open "
-                                    "one with duct_context_open()");
+        return di_fail(DUCT_ELIMIT,
+                       "no thread-specific key is left for the thread's own context; open "
+                       "one with duct_context_open()");
     struct duct_context *own = pthread_getspecific(default_key);
     if (own == NULL || own->magic != DI_CONTEXT_MAGIC) {
         enum duct_err err = duct_context_open(&own, NULL);
@@ -222,9 +232,9 @@ int64_t di_context_deadline(struct duct_context *context, int64_t timeout_ns)
 
 enum duct_err di_context_sleep(struct duct_context *context, int64_t deadline)
 {
-    run_posts(context);
+    di_context_run_posts(context);
     enum duct_err err = di_io_wait(context->io, deadline);
-    run_posts(context);
+    di_context_run_posts(context);
     /* Relaxed first: an exchange on every wake-up would cost more than the flag is worth. */
     if (atomic_load_explicit(&context->cancel, memory_order_relaxed) != 0 &&
         atomic_exchange_explicit(&context->cancel, 0, memory_order_relaxed) != 0)
@@ -241,11 +251,11 @@ void di_context_glance(struct duct_context *context)
     if (now - context->looked_at < DUCT_MILLISECOND)
         return;
     context->looked_at = now;
-    run_posts(context);
+    di_context_run_posts(context);
     /* Its failure is for a call that sleeps to report. */
     enum duct_err ignored = di_io_wait(context->io, 0);
     (void)ignored;
-    run_posts(context);
+    di_context_run_posts(context);
 }
 
 void di_context_signal(struct duct_context *context)

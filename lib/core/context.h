@@ -14,11 +14,12 @@
 #include "lib/io/io.h"
 
 /*
- * A context's insides. It lies in memory that a fork wipes in the child, so that there its magic is 0
- * and every call on it, or on its pipes, is refused.
+ * A context's insides. It lies in memory that a fork wipes in the child, so that there its magic is
+ * 0 and every call on it, or on its pipes, is refused.
  */
 #define DI_CONTEXT_MAGIC 0x7478657463756431ull
-#define DI_LIVE_CLOSED 0x6465736f6c636431ull /* a closed object, kept by debug builds to be recognised */
+#define DI_LIVE_CLOSED \
+    0x6465736f6c636431ull /* a closed object, kept by debug builds to be recognised */
 
 struct duct_context {
     uint64_t magic;
@@ -40,10 +41,11 @@ struct duct_context {
     _Atomic uint32_t posted;
 };
 
-/* Something another thread wants done by the owner; pushed at most once at a time by its maker. */
+/* Something another thread wants done by the owner; in the queue once at most. */
 struct di_post {
     ck_stack_entry_t node;
     void (*run)(struct di_post *post);
+    _Atomic uint32_t queued;
 };
 
 /* The context given, or the thread's own. */
@@ -52,7 +54,11 @@ enum duct_err di_context_resolve(struct duct_context **context) DUCT_NODISCARD;
 /* INVALID or CLOSED unless the context is live and, in debug builds, the thread is its owner. */
 enum duct_err di_context_check(struct duct_context *context) DUCT_NODISCARD;
 
-/* Hands post to the owner and wakes it. Any thread. The caller makes sure the context stays open. */
+/* Runs what was posted. The owner; di_context_sleep() and glance do it by themselves. */
+void di_context_run_posts(struct duct_context *context);
+
+/* Hands post to the owner and wakes it. Any thread. The caller makes sure the context stays open.
+ */
 void di_context_post(struct duct_context *context, struct di_post *post);
 
 /*
@@ -65,7 +71,7 @@ enum duct_err di_context_sleep(struct duct_context *context, int64_t deadline) D
 void di_context_glance(struct duct_context *context);
 
 /* When timeout_ns from now is, without overflow. */
-/* CPUs this process may use, at least 1. */
+/* CPUs of this machine that are online, at least 1. */
 unsigned di_cpus(void);
 
 int64_t di_context_deadline(struct duct_context *context, int64_t timeout_ns);

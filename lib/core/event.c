@@ -6,10 +6,10 @@
 #include "lib/core/pipe.h"
 
 /*
- * The event queue of a context. There is none, really: level-triggered events are read off the pipes
- * that are active. A pipe is active until it was looked at, found empty, and armed; from then on it
- * sleeps for free, and whatever wakes it puts it back. So a round costs as much as there is to report,
- * however many pipes are open.
+ * The event queue of a context. There is none, really: level-triggered events are read off the
+ * pipes that are active. A pipe is active until it was looked at, found empty, and armed; from then
+ * on it sleeps for free, and whatever wakes it puts it back. So a round costs as much as there is
+ * to report, however many pipes are open.
  */
 
 struct round {
@@ -94,8 +94,8 @@ static void report_pipe(struct round *round, struct duct_pipe *pipe)
         report(round, DUCT_EVENT_WRITABLE, pipe);
 }
 
-/* One look at every active pipe, and at the listeners; those left over when the room ends come first
- * the next time. */
+/* One look at every active pipe, and at the listeners; those left over when the room ends come
+ * first the next time. */
 static void collect(struct duct_context *context, struct round *round)
 {
     struct di_list turn;
@@ -150,8 +150,9 @@ enum duct_err duct_context_wait(struct duct_context *context, struct duct_event 
     if (err != DUCT_OK)
         return err;
     if (events == NULL || capacity == 0 || count == NULL || timeout_ns < 0)
-        return di_fail(DUCT_EINVAL, "duct_context_wait: expected room for events, a place for their "
-                                    "count, and a timeout that is not negative");
+        return di_fail(DUCT_EINVAL,
+                       "duct_context_wait: expected room for events, a place for their "
+                       "count, and a timeout that is not negative");
     if (context->running)
         return di_fail(DUCT_EINVAL, "duct_context_wait was called inside a callback");
     int64_t deadline = timeout_ns == 0              ? 0

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/core/listener.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include "lib/base/error.h"
@@ -11,11 +10,10 @@
 
 unsigned di_cpus(void)
 {
-    cpu_set_t set;
-
-    if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
-        return (unsigned)CPU_COUNT(&set);
+    /* Of the machine, and not of this thread's affinity: a thread pinned to one CPU may well have its
+     * peer on another, and that is where spinning pays most. */
     long online = sysconf(_SC_NPROCESSORS_ONLN);
+
     return online > 0 ? (unsigned)online : 1;
 }
 
@@ -29,7 +27,8 @@ enum duct_err duct_listen(struct duct_listener **listener, const char *url,
 
     if (listener == NULL || url == NULL)
         return di_fail(DUCT_EINVAL, "duct_listen: %s is NULL", url == NULL ? "url" : "listener");
-    if ((err = di_context_resolve(&context)) != DUCT_OK || (err = di_url_parse(&parsed, url)) != DUCT_OK)
+    if ((err = di_context_resolve(&context)) != DUCT_OK ||
+        (err = di_url_parse(&parsed, url)) != DUCT_OK)
         return err;
     const struct di_transport *transport = di_transport_find(parsed.scheme);
     if (transport == NULL)
@@ -49,18 +48,20 @@ static enum duct_err check(const struct duct_listener *listener)
     return di_context_check(listener->context);
 }
 
-enum duct_err duct_accept(struct duct_listener *listener, struct duct_pipe **pipe, int64_t timeout_ns)
+enum duct_err duct_accept(struct duct_listener *listener, struct duct_pipe **pipe,
+                          int64_t timeout_ns)
 {
     enum duct_err err = check(listener);
 
     if (err != DUCT_OK)
         return err;
     if (pipe == NULL || timeout_ns < 0)
-        return di_fail(DUCT_EINVAL, "duct_accept: %s", pipe == NULL ? "pipe is NULL"
-                                                                    : "timeout_ns is negative");
+        return di_fail(DUCT_EINVAL, "duct_accept: %s",
+                       pipe == NULL ? "pipe is NULL" : "timeout_ns is negative");
     struct duct_context *context = listener->context;
     if (timeout_ns > 0 && context->running)
-        return di_fail(DUCT_EINVAL, "duct_accept with a timeout waits, and was called inside a callback");
+        return di_fail(DUCT_EINVAL,
+                       "duct_accept with a timeout waits, and was called inside a callback");
     int64_t deadline = timeout_ns == 0              ? 0
                        : timeout_ns == DUCT_FOREVER ? INT64_MAX
                                                     : di_context_deadline(context, timeout_ns);

@@ -44,8 +44,9 @@ enum duct_err duct_msg_loan_aligned(struct duct_pipe *pipe, size_t size, enum du
     if (msg == NULL)
         return di_fail(DUCT_EINVAL, "duct_msg_loan_aligned: msg is NULL");
     if (align != DUCT_ALIGN_LINE && align != DUCT_ALIGN_PAGE)
-        return di_fail(DUCT_EINVAL, "duct_msg_loan_aligned: align is %d; expected DUCT_ALIGN_LINE or "
-                                    "DUCT_ALIGN_PAGE",
+        return di_fail(DUCT_EINVAL,
+                       "duct_msg_loan_aligned: align is %d; expected DUCT_ALIGN_LINE or "
+                       "DUCT_ALIGN_PAGE",
                        (int)align);
     struct loan loan = {.size = size, .align = align, .msg = msg};
     err = again_loan(pipe, &loan);
@@ -69,7 +70,8 @@ enum duct_err duct_msg_release(struct duct_msg *msg)
     struct di_msg_owner *owner = msg != NULL ? msg->owner : NULL;
 
     if (__builtin_expect(owner == NULL || owner->release == NULL, 0))
-        return di_fail(DUCT_EINVAL, "duct_msg_release: the message is not held; it was released before, "
-                                    "or never received");
+        return di_fail(DUCT_EINVAL,
+                       "duct_msg_release: the message is not held; it was released before, "
+                       "or never received");
     return owner->release(owner, msg);
 }

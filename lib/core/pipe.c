@@ -8,8 +8,8 @@
 
 /* The life of a pipe: dial, split, move, end, close; and what can be asked about it. */
 
-struct duct_pipe *di_pipe_alloc(size_t size, struct duct_context *context, const struct di_pipe_ops *ops,
-                                const struct duct_options *options)
+struct duct_pipe *di_pipe_alloc(size_t size, struct duct_context *context,
+                                const struct di_pipe_ops *ops, const struct duct_options *options)
 {
     struct duct_pipe *pipe = di_wiped_alloc(size);
 
@@ -58,15 +58,17 @@ enum duct_err di_pipe_check_slow(struct duct_pipe *pipe, unsigned can)
         return di_fail(DUCT_EINVAL, "the pipe was used after it was closed, moved into halves by "
                                     "duct_pipe_split(), or freed");
     if (pipe->magic == 0)
-        return di_fail(DUCT_ECLOSED, "the pipe belongs to the parent of this process; open a new one "
-                                     "after fork()");
+        return di_fail(DUCT_ECLOSED,
+                       "the pipe belongs to the parent of this process; open a new one "
+                       "after fork()");
     if (pipe->magic != DI_PIPE_MAGIC)
         return di_fail(DUCT_EINVAL, "this is not a pipe");
     if ((pipe->can & can) != can)
         return di_fail(DUCT_EINVAL, "this is the half of a split pipe that only %s",
                        pipe->can == DI_CAN_SEND ? "sends" : "receives");
-    return di_fail(DUCT_EINVAL, "the pipe belongs to another thread's context; hand the context over with "
-                                "duct_context_adopt(), or split the pipe");
+    return di_fail(DUCT_EINVAL,
+                   "the pipe belongs to another thread's context; hand the context over with "
+                   "duct_context_adopt(), or split the pipe");
 }
 
 void di_pipe_end(struct duct_pipe *pipe, enum duct_err why)
@@ -84,7 +86,8 @@ void di_pipe_end(struct duct_pipe *pipe, enum duct_err why)
 
 /* Runs the context until the dial is through, it failed, or its time is over. */
 static enum duct_err dial_wait(struct duct_context *context, const struct di_transport *transport,
-                               void *dial, const char *url, int64_t timeout_ns, struct duct_pipe **pipe)
+                               void *dial, const char *url, int64_t timeout_ns,
+                               struct duct_pipe **pipe)
 {
     int64_t deadline =
         timeout_ns == DUCT_FOREVER ? INT64_MAX : di_context_deadline(context, timeout_ns);
@@ -95,15 +98,17 @@ static enum duct_err dial_wait(struct duct_context *context, const struct di_tra
             return err;
         err = di_context_sleep(context, deadline);
         if (err == DUCT_ETIMEOUT)
-            return di_fail(err, "dial %s: no answer within %lld ms; is the listener running its loop? "
-                                "The option timeout waits longer",
+            return di_fail(err,
+                           "dial %s: no answer within %lld ms; is the listener running its loop? "
+                           "The option timeout waits longer",
                            url, (long long)(timeout_ns / DUCT_MILLISECOND));
         if (err != DUCT_OK)
             return err;
     }
 }
 
-enum duct_err duct_dial(struct duct_pipe **pipe, const char *url, const struct duct_options *options)
+enum duct_err duct_dial(struct duct_pipe **pipe, const char *url,
+                        const struct duct_options *options)
 {
     struct duct_context *context = options != NULL && options->size >= 16 ? options->context : NULL;
     struct di_options merged;
@@ -121,8 +126,8 @@ enum duct_err duct_dial(struct duct_pipe **pipe, const char *url, const struct d
         return err;
     const struct di_transport *transport = di_transport_find(parsed.scheme);
     if (transport == NULL)
-        return di_fail(DUCT_EINVAL, "dial %s: no scheme \"%s\"; expected one of %s", url, parsed.scheme,
-                       di_transport_names());
+        return di_fail(DUCT_EINVAL, "dial %s: no scheme \"%s\"; expected one of %s", url,
+                       parsed.scheme, di_transport_names());
     if ((err = di_options_merge(&merged, options, &parsed, di_cpus())) != DUCT_OK)
         return err;
     err = transport->dial(context, &parsed, &merged, &dial);
@@ -189,17 +194,17 @@ static void linger(struct duct_pipe *pipe, int64_t linger_ns)
 {
     int64_t deadline = di_context_deadline(pipe->context, linger_ns);
 
-    while (pipe->end == DUCT_OK && !pipe->ops->drained(pipe)) {
-        enum duct_err err = DUCT_OK;
-        if (pipe->ops->arm(pipe, DI_READY_SEND, false, &err) != 0 && pipe->ops->drained(pipe))
-            return;
-        /* A peer that consumes publishes at the latest when it finds nothing more; that rings. */
+    enum duct_err err = DUCT_OK;
+
+    /* A peer that consumes says so at the latest when it finds nothing more. */
+    while (pipe->end == DUCT_OK && pipe->ops->arm(pipe, DI_READY_DRAINED, false, &err) == 0) {
         if (err != DUCT_OK || di_context_sleep(pipe->context, deadline) != DUCT_OK)
             return;
     }
 }
 
-void duct_pipe_close_with(struct duct_pipe *pipe, uint32_t code, const char *text, int64_t linger_ns)
+void duct_pipe_close_with(struct duct_pipe *pipe, uint32_t code, const char *text,
+                          int64_t linger_ns)
 {
     if (pipe == NULL || di_pipe_check(pipe, 0) != DUCT_OK)
         return;
@@ -238,7 +243,8 @@ enum duct_err duct_pipe_watch(struct duct_pipe *pipe, uint32_t mask)
 
     if (err != DUCT_OK)
         return err;
-    if (mask & ~(uint32_t)(DUCT_WATCH_READABLE | DUCT_WATCH_WRITABLE | DUCT_WATCH_STATE | DUCT_WATCH_END))
+    if (mask &
+        ~(uint32_t)(DUCT_WATCH_READABLE | DUCT_WATCH_WRITABLE | DUCT_WATCH_STATE | DUCT_WATCH_END))
         return di_fail(DUCT_EINVAL, "duct_pipe_watch: mask %#x has unknown bits", mask);
     pipe->watch = mask;
     di_pipe_activate(pipe);

@@ -38,7 +38,8 @@ struct duct_pipe {
     uint32_t watch;          /* enum duct_watch */
     uint32_t pending;        /* DI_PENDING_… */
     void *user;
-    size_t bytes; /* of the whole struct */
+    bool exported; /* duct_pipe_fd() was called */
+    size_t bytes;  /* of the whole struct */
     struct di_list link;
     struct di_list active;
 };
@@ -65,7 +66,8 @@ enum duct_err di_pipe_check_slow(struct duct_pipe *pipe, unsigned can);
 /* Refuses dead handles, the wrong half, and in debug builds the wrong thread. */
 static inline enum duct_err di_pipe_check(struct duct_pipe *pipe, unsigned can)
 {
-    if (__builtin_expect(pipe == NULL || pipe->magic != DI_PIPE_MAGIC || (pipe->can & can) != can, 0))
+    if (__builtin_expect(pipe == NULL || pipe->magic != DI_PIPE_MAGIC || (pipe->can & can) != can,
+                         0))
         return di_pipe_check_slow(pipe, can);
 #ifndef NDEBUG
     /* Relaxed: it is this thread's mark or it is not. */
@@ -87,11 +89,11 @@ static inline enum duct_err di_pipe_check_send(struct duct_pipe *pipe)
 
 /*
  * The slow path of every call that may wait, entered after a first try gave EAGAIN: repeats try,
- * spinning and sleeping in between as the pipe's options say, until it gives something else, the time
- * is over, or the wait is cancelled.
+ * spinning and sleeping in between as the pipe's options say, until it gives something else, the
+ * time is over, or the wait is cancelled.
  */
 typedef enum duct_err di_try_fn(struct duct_pipe *pipe, void *args);
-enum duct_err di_pipe_wait(struct duct_pipe *pipe, unsigned want, int64_t timeout_ns, di_try_fn *again,
-                           void *args);
+enum duct_err di_pipe_wait(struct duct_pipe *pipe, unsigned want, int64_t timeout_ns,
+                           di_try_fn *again, void *args);
 
 #endif

@@ -2,8 +2,8 @@
 #include "lib/core/pipe.h"
 
 /*
- * The calls that move messages. Each tries once, at full speed; only where that gives AGAIN does it go
- * the slow way through di_pipe_wait(), with its arguments in a struct of its own.
+ * The calls that move messages. Each tries once, at full speed; only where that gives AGAIN does it
+ * go the slow way through di_pipe_wait(), with its arguments in a struct of its own.
  */
 
 #define likely(condition) __builtin_expect((condition), 1)
@@ -94,11 +94,12 @@ static enum duct_err again_writev(struct duct_pipe *pipe, void *args)
 {
     struct transfer *transfer = args;
 
-    return pipe->ops->writev(pipe, transfer->pieces, transfer->count, transfer->size, transfer->tag);
+    return pipe->ops->writev(pipe, transfer->pieces, transfer->count, transfer->size,
+                             transfer->tag);
 }
 
-enum duct_err duct_writev(struct duct_pipe *pipe, const struct iovec *pieces, size_t count, uint64_t tag,
-                          int64_t timeout_ns)
+enum duct_err duct_writev(struct duct_pipe *pipe, const struct iovec *pieces, size_t count,
+                          uint64_t tag, int64_t timeout_ns)
 {
     enum duct_err err = di_pipe_check_send(pipe);
     size_t size = 0;
@@ -124,11 +125,12 @@ static enum duct_err again_read(struct duct_pipe *pipe, void *args)
 {
     struct transfer *transfer = args;
 
-    return pipe->ops->read(pipe, transfer->out, transfer->size, transfer->result, transfer->tag_out);
+    return pipe->ops->read(pipe, transfer->out, transfer->size, transfer->result,
+                           transfer->tag_out);
 }
 
-enum duct_err duct_read(struct duct_pipe *pipe, void *data, size_t capacity, size_t *size, uint64_t *tag,
-                        int64_t timeout_ns)
+enum duct_err duct_read(struct duct_pipe *pipe, void *data, size_t capacity, size_t *size,
+                        uint64_t *tag, int64_t timeout_ns)
 {
     enum duct_err err = di_pipe_check(pipe, DI_CAN_RECV);
 
@@ -144,8 +146,8 @@ enum duct_err duct_read(struct duct_pipe *pipe, void *data, size_t capacity, siz
 }
 
 /*
- * Batches report an error only when nothing went; what went before it is a success, and the error comes
- * again with the next call.
+ * Batches report an error only when nothing went; what went before it is a success, and the error
+ * comes again with the next call.
  */
 static enum duct_err batch_result(enum duct_err err, size_t done)
 {
@@ -189,8 +191,8 @@ static enum duct_err again_read_batch(struct duct_pipe *pipe, void *args)
 }
 
 /* The frame of all four: checks, first try, slow way. */
-static enum duct_err batch(struct duct_pipe *pipe, unsigned want, int64_t timeout_ns, di_try_fn *try,
-                           struct transfer *args)
+static enum duct_err batch(struct duct_pipe *pipe, unsigned want, int64_t timeout_ns,
+                           di_try_fn *try, struct transfer *args)
 {
     enum duct_err err =
         want == DI_READY_RECV ? di_pipe_check(pipe, DI_CAN_RECV) : di_pipe_check_send(pipe);
@@ -210,16 +212,16 @@ static enum duct_err batch(struct duct_pipe *pipe, unsigned want, int64_t timeou
     return di_pipe_wait(pipe, want, timeout_ns, try, args);
 }
 
-enum duct_err duct_send_batch(struct duct_pipe *pipe, struct duct_msg *msgs, size_t count, size_t *done,
-                              int64_t timeout_ns)
+enum duct_err duct_send_batch(struct duct_pipe *pipe, struct duct_msg *msgs, size_t count,
+                              size_t *done, int64_t timeout_ns)
 {
     struct transfer args = {.msgs = msgs, .count = count, .result = done};
 
     return batch(pipe, DI_READY_SEND, timeout_ns, again_send_batch, &args);
 }
 
-enum duct_err duct_recv_batch(struct duct_pipe *pipe, struct duct_msg *msgs, size_t count, size_t *done,
-                              int64_t timeout_ns)
+enum duct_err duct_recv_batch(struct duct_pipe *pipe, struct duct_msg *msgs, size_t count,
+                              size_t *done, int64_t timeout_ns)
 {
     struct transfer args = {.msgs = msgs, .count = count, .result = done};
 

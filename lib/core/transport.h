@@ -15,11 +15,11 @@
 /*
  * The transport contract: what a scheme provides, who calls it, and who owns the message.
  *
- * Core knows transports only by these tables; transports/registry.c is the one file that names them.
- * Everything here is called by the thread of the context, and nothing here waits: what would wait
- * returns DUCT_EAGAIN, and core runs the context until the transport says ready. A transport learns of
- * the outside through operations of lib/io that it submits on the context, and tells core by
- * di_pipe_activate() and di_pipe_end() (lib/core/pipe.h).
+ * Core knows transports only by these tables; transports/registry.c is the one file that names
+ * them. Everything here is called by the thread of the context, and nothing here waits: what would
+ * wait returns DUCT_EAGAIN, and core runs the context until the transport says ready. A transport
+ * learns of the outside through operations of lib/io that it submits on the context, and tells core
+ * by di_pipe_activate() and di_pipe_end() (lib/core/pipe.h).
  */
 
 struct duct_context;
@@ -27,13 +27,18 @@ struct duct_listener;
 struct duct_pipe;
 
 /* What a call waits for. */
-enum { DI_READY_RECV = 1, DI_READY_SEND = 2, DI_READY_LOAN = 4 };
+enum {
+    DI_READY_RECV = 1,
+    DI_READY_SEND = 2,
+    DI_READY_LOAN = 4,
+    DI_READY_DRAINED = 8 /* the peer has taken all that was sent */
+};
 
 /*
- * Operations of one pipe. send, write and friends publish before they return; on any error the message
- * is still the caller's. EAGAIN: no room, no block, nothing there. What has ended: recv and read give
- * the messages that are left, then EAGAIN, and core reports how the pipe ended; the others are not
- * called.
+ * Operations of one pipe. send, write and friends publish before they return; on any error the
+ * message is still the caller's. EAGAIN: no room, no block, nothing there. What has ended: recv and
+ * read give the messages that are left, then EAGAIN, and core reports how the pipe ended; the
+ * others are not called.
  */
 struct di_pipe_ops {
     const char *scheme;
@@ -52,8 +57,8 @@ struct di_pipe_ops {
                                 size_t *done);
     enum duct_err (*recv_batch)(struct duct_pipe *pipe, struct duct_msg *msgs, size_t count,
                                 size_t *done);
-    enum duct_err (*write_batch)(struct duct_pipe *pipe, const struct duct_view *views, size_t count,
-                                 size_t *done);
+    enum duct_err (*write_batch)(struct duct_pipe *pipe, const struct duct_view *views,
+                                 size_t count, size_t *done);
     enum duct_err (*read_batch)(struct duct_pipe *pipe, struct duct_buffer *buffers, size_t count,
                                 size_t *done);
     void (*flush)(struct duct_pipe *pipe);
@@ -65,10 +70,10 @@ struct di_pipe_ops {
     unsigned (*ready)(struct duct_pipe *pipe, unsigned want);
 
     /*
-     * Prepares to sleep: publishes what is due, says how to be woken, and looks once more. Returns what
-     * is ready after all; 0 means that from now on a change makes an operation on the context complete.
-     * blocking: by a call that does nothing else meanwhile; *err may then become EAGAIN, when the peer
-     * does the same and neither can go on.
+     * Prepares to sleep: publishes what is due, says how to be woken, and looks once more. Returns
+     * what is ready after all; 0 means that from now on a change makes an operation on the context
+     * complete. blocking: by a call that does nothing else meanwhile; *err may then become EAGAIN,
+     * when the peer does the same and neither can go on.
      */
     unsigned (*arm)(struct duct_pipe *pipe, unsigned want, bool blocking, enum duct_err *err);
 
@@ -91,9 +96,6 @@ struct di_pipe_ops {
     enum duct_err (*set_waiting)(struct duct_pipe *pipe, const struct duct_waiting *waiting);
     void (*info)(struct duct_pipe *pipe, struct duct_pipe_info *info);
     void (*stats)(struct duct_pipe *pipe, struct duct_pipe_stats *stats);
-
-    /* Whether the peer has taken all that was sent. */
-    bool (*drained)(struct duct_pipe *pipe);
 
     /* Tells the peer, lets go of everything, and frees the pipe's memory with di_pipe_free() now or
      * when the last operation has completed. */

@@ -4,13 +4,13 @@
 #include "lib/core/pipe.h"
 
 /*
- * How a call waits for one pipe: it tries, spins, says how to be woken, looks once more, sleeps, and
- * tries again. Whatever else the context has open goes on meanwhile.
+ * How a call waits for one pipe: it tries, spins, says how to be woken, looks once more, sleeps,
+ * and tries again. Whatever else the context has open goes on meanwhile.
  */
 
 /* Polls before the first look at the clock: about as long as two cache lines take to arrive. */
 #define POLLS_FIRST 512u
-#define POLLS_NEXT 256u
+#define POLLS_NEXT  256u
 
 /* Whether somebody asked this wait to end; clears the request. */
 static bool canceled(struct duct_pipe *pipe)
@@ -24,7 +24,8 @@ static bool canceled(struct duct_pipe *pipe)
             atomic_exchange_explicit(&context->cancel, 0, memory_order_acquire) != 0);
 }
 
-/* Spins as the options say. True if something is ready, or happened; false if it is time to sleep. */
+/* Spins as the options say. True if something is ready, or happened; false if it is time to sleep.
+ */
 static bool spin(struct duct_pipe *pipe, unsigned want, int64_t deadline)
 {
     struct duct_context *context = pipe->context;
@@ -53,18 +54,19 @@ static bool spin(struct duct_pipe *pipe, unsigned want, int64_t deadline)
     }
 }
 
-/* A call that must not wait found nothing: the kernel is asked now and then, or a caller that only polls
- * would never learn that its peer has died. */
+/* A call that must not wait found nothing: the kernel is asked now and then, or a caller that only
+ * polls would never learn that its peer has died. */
 static enum duct_err poll_only(struct duct_pipe *pipe, unsigned want, di_try_fn *again, void *args)
 {
     struct duct_context *context = pipe->context;
     enum duct_err err = DUCT_OK;
 
-    if (!context->exported || context->running) {
+    if (!(context->exported || pipe->exported) || context->running) {
         if (pipe->end == DUCT_OK)
             di_context_glance(context);
     } else {
-        /* The exported descriptor must become unreadable now, unless there is something after all. */
+        /* The exported descriptor must become unreadable now, unless there is something after all.
+         */
         err = di_context_sleep(context, 0);
         if (err != DUCT_OK && err != DUCT_EAGAIN)
             return err;
@@ -122,9 +124,11 @@ enum duct_err di_pipe_wait(struct duct_pipe *pipe, unsigned want, int64_t timeou
     if (timeout_ns == 0)
         return poll_only(pipe, want, again, args);
     if (context->running)
-        return di_fail(DUCT_EINVAL, "a call with a timeout was made inside a callback, where waiting "
-                                    "would stop every other pipe; give 0");
-    int64_t deadline = timeout_ns == DUCT_FOREVER ? INT64_MAX : di_context_deadline(context, timeout_ns);
+        return di_fail(DUCT_EINVAL,
+                       "a call with a timeout was made inside a callback, where waiting "
+                       "would stop every other pipe; give 0");
+    int64_t deadline =
+        timeout_ns == DUCT_FOREVER ? INT64_MAX : di_context_deadline(context, timeout_ns);
     enum duct_err err = wait_for(pipe, want, deadline, again, args);
     pipe->ops->disarm(pipe, want);
     return err;

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transports/link.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base/error.h"
+#include "lib/base/fork.h"
+#include "shm/asymmetric.h"
+#include "transports/control.h"
+
+enum duct_err link_open(struct link **out, const struct duct_options *options)
+{
+    struct link *link = aligned_alloc(_Alignof(struct link), sizeof(*link));
+
+    if (link == NULL)
+        return di_fail(DUCT_ENOMEMORY, "no memory for a pipe");
+    memset(link, 0, sizeof(*link));
+    link->socket = -1;
+    link->pidfd = -1;
+    link->own_eventfd[LINK_RECEIVER] = -1;
+    link->own_eventfd[LINK_SENDER] = -1;
+    link->peer_eventfd[LINK_RECEIVER] = -1;
+    link->peer_eventfd[LINK_SENDER] = -1;
+    link->bell = options->bell;
+    link->fence = options->fence;
+    link->huge = options->huge_pages == DUCT_YES;
+    link->trusted = options->untrusted != DUCT_YES;
+    link->peer_bytes_max = options->peer_bytes_max;
+    link->held_max = options->held_max;
+    pthread_mutex_init(&link->lock, NULL);
+    atomic_init(&link->ended, DUCT_OK);
+    atomic_init(&link->refs, 1);
+    di_geometry_plan(&link->geometry, options->slots, options->max_msg, options->pool,
+                     options->pool_max);
+    *out = link;
+    return DUCT_OK;
+}
+
+/* The last message of a closed receiver came back; any thread. */
+static void free_receiver(struct di_receiver *receiver)
+{
+    struct link_receiver *all = (struct link_receiver *)receiver;
+
+    di_receiver_fini(receiver);
+    for (unsigned i = 0; i < all->pool_count; i++)
+        di_view_fini(&all->pools[i]);
+    free(all);
+}
+
+void link_release(struct link *link)
+{
+    /* Acquire and release: the last one sees what the other half did. */
+    if (atomic_fetch_sub_explicit(&link->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    if (link->receiver != NULL)
+        free_receiver(&link->receiver->receiver);
+    if (link->sender.owner.discard != NULL)
+        di_sender_fini(&link->sender);
+    di_segment_fini(&link->outbox);
+    for (unsigned i = 0; i < link->pool_count; i++)
+        di_segment_fini(&link->pools[i]);
+    di_view_fini(&link->peer_outbox);
+    di_fork_close(link->peer_eventfd[LINK_RECEIVER]);
+    di_fork_close(link->peer_eventfd[LINK_SENDER]);
+    di_fork_close(link->own_eventfd[LINK_RECEIVER]);
+    di_fork_close(link->own_eventfd[LINK_SENDER]);
+    di_fork_close(link->pidfd);
+    di_fork_close(link->socket);
+    pthread_mutex_destroy(&link->lock);
+    free(link);
+}
+
+void link_take_socket(struct link *link, int socket)
+{
+    link->socket = socket;
+    di_fork_close_in_child(socket);
+}
+
+enum duct_err link_make_segments(struct link *link)
+{
+    enum duct_err err;
+
+    di_geometry_set_returns(&link->geometry, link->peer_blocks);
+    err =
+        di_segment_create(&link->outbox, "duct-outbox", link->geometry.header.outbox_bytes, false);
+    if (err != DUCT_OK)
+        return err;
+    err = di_segment_create(&link->pools[0], "duct-pool", link->geometry.header.pool_bytes,
+                            link->huge);
+    if (err != DUCT_OK)
+        return err;
+    link->pool_count = 1;
+    memcpy(link->outbox.base, &link->geometry.header, sizeof(link->geometry.header));
+    struct di_receiver_page *page = (void *)(link->outbox.base + DI_OUTBOX_RECEIVER_AT);
+    /* Nothing is consumed yet: the peer counts from its own start, which is 0 outside of tests. */
+    atomic_init(&page->consumed, 0);
+    di_ring_format((void *)(link->outbox.base + DI_OUTBOX_SLOTS_AT), link->geometry.header.slots,
+                   link->geometry.header.start);
+    return DUCT_OK;
+}
+
+/* The peer's outbox: copied once, checked, and the copy kept. */
+static enum duct_err map_outbox(struct link *link, struct link_receiver *receiver, int fd)
+{
+    struct di_outbox_header header;
+    enum duct_err err = di_view_map(&link->peer_outbox, fd, link->peer_bytes_max);
+
+    if (err != DUCT_OK)
+        return err;
+    di_peer_copy(&header, link->peer_outbox.base, sizeof(header));
+    err = di_geometry_check(&receiver->peer_geometry, &header, link->peer_outbox.size,
+                            link->geometry.blocks_max, link->peer_bytes_max);
+    if (err == DUCT_OK && receiver->peer_geometry.blocks_max != link->peer_blocks)
+        err = di_fail(DUCT_ECORRUPT, "the peer announced %u blocks and has %u", link->peer_blocks,
+                      receiver->peer_geometry.blocks_max);
+    return err;
+}
+
+static enum duct_err map_pool(struct link *link, struct link_receiver *receiver, int fd)
+{
+    struct di_view *view = &receiver->pools[receiver->pool_count];
+    enum duct_err err = di_view_map(view, fd, link->peer_bytes_max);
+
+    if (err != DUCT_OK)
+        return err;
+    if (view->size < receiver->peer_geometry.header.pool_bytes) {
+        err = di_fail(DUCT_ECORRUPT, "the peer's pool has %llu bytes, its header says %llu",
+                      (unsigned long long)view->size,
+                      (unsigned long long)receiver->peer_geometry.header.pool_bytes);
+        di_view_fini(view);
+        return err;
+    }
+    receiver->pool_count++;
+    return DUCT_OK;
+}
+
+enum duct_err link_map_peer(struct link *link, int outbox_fd, int pool_fd)
+{
+    struct link_receiver *receiver = aligned_alloc(
+        DI_LINE_PAIR, (sizeof(*receiver) + DI_LINE_PAIR - 1) / DI_LINE_PAIR * DI_LINE_PAIR);
+
+    if (receiver == NULL)
+        return di_fail(DUCT_ENOMEMORY, "no memory for a pipe");
+    memset(receiver, 0, sizeof(*receiver));
+    link->receiver = receiver;
+    enum duct_err err = map_outbox(link, receiver, outbox_fd);
+    return err != DUCT_OK ? err : map_pool(link, receiver, pool_fd);
+}
+
+static enum duct_err grow(struct di_sender *sender)
+{
+    struct link *link = (struct link *)((char *)sender - offsetof(struct link, sender));
+    struct di_segment *segment = &link->pools[link->pool_count];
+    struct di_boot_note note = {
+        .type = DI_BOOT_POOL, .value = link->pool_count, .session = link->session};
+    enum duct_err err;
+
+    err = di_segment_create(segment, "duct-pool", link->geometry.header.pool_bytes, link->huge);
+    if (err != DUCT_OK)
+        return err;
+    /* Announced before any descriptor names it: the peer reads the socket when it meets one. */
+    if ((err = di_control_send(link->socket, &note, sizeof(note), &segment->fd, 1)) != DUCT_OK ||
+        (err = di_pool_add(&sender->pool, segment->base)) != DUCT_OK) {
+        di_segment_fini(segment);
+        return err;
+    }
+    di_segment_close_fd(segment);
+    link->pool_count++;
+    return DUCT_OK;
+}
+
+enum duct_err link_start(struct link *link, const _Atomic uintptr_t *thread,
+                         void (*post)(struct di_receiver *receiver),
+                         void (*awake)(struct di_receiver *receiver))
+{
+    struct di_receiver *receiver = &link->receiver->receiver;
+    const struct di_sender_parts sending = {.outbox = link->outbox.base,
+                                            .geometry = &link->geometry,
+                                            .peer_outbox = link->peer_outbox.base,
+                                            .peer_geometry = &link->receiver->peer_geometry,
+                                            .pool = link->pools[0].base,
+                                            .cells_max = link->held_max,
+                                            .socket = link->socket};
+    const struct di_receiver_parts receiving = {.outbox = link->outbox.base,
+                                                .geometry = &link->geometry,
+                                                .peer_outbox = link->peer_outbox.base,
+                                                .peer_geometry = &link->receiver->peer_geometry,
+                                                .peer_pool = link->receiver->pools[0].base,
+                                                .cells_max = link->held_max,
+                                                .socket = link->socket};
+    enum duct_err err = di_sender_init(&link->sender, &sending);
+
+    if (err != DUCT_OK || (err = di_receiver_init(receiver, &receiving)) != DUCT_OK)
+        return err;
+    link->sender.grow = grow;
+    receiver->thread = thread;
+    receiver->post = post;
+    receiver->freed = free_receiver;
+    receiver->awake = awake;
+    di_segment_close_fd(&link->outbox);
+    di_segment_close_fd(&link->pools[0]);
+    return DUCT_OK;
+}
+
+/* ---- News ---- */
+
+static void end(struct link *link, enum duct_err err)
+{
+    int open = DUCT_OK;
+
+    /* The first end stands. Release: its reason was written before. */
+    atomic_compare_exchange_strong_explicit(&link->ended, &open, err, memory_order_release,
+                                            memory_order_relaxed);
+}
+
+static enum duct_err take_close(struct link *link, const struct di_control_msg *msg)
+{
+    struct di_boot_end told;
+
+    if (!di_boot_check_end(msg->bytes, msg->size, DI_BOOT_CLOSE, &told))
+        return DUCT_ECORRUPT;
+    link->close_code = told.code;
+    memcpy(link->close_text, told.text, sizeof(link->close_text));
+    end(link, DUCT_ECLOSED);
+    return DUCT_OK;
+}
+
+static enum duct_err take_pool(struct link *link, struct di_control_msg *msg)
+{
+    struct link_receiver *receiver = link->receiver;
+    struct di_boot_note note;
+
+    if (!di_boot_check_note(msg->bytes, msg->size, DI_BOOT_POOL, link->session, &note) ||
+        msg->fd_count != 1 || note.value != receiver->pool_count ||
+        note.value >= receiver->peer_geometry.header.pool_segments_max)
+        return DUCT_ECORRUPT;
+    return map_pool(link, receiver, msg->fds[0]);
+}
+
+enum duct_err link_adopt_pools(struct link *link)
+{
+    struct di_receiver *receiver = &link->receiver->receiver;
+    enum duct_err err = DUCT_OK;
+
+    pthread_mutex_lock(&link->lock);
+    while (err == DUCT_OK && receiver->segment_count < link->receiver->pool_count)
+        err =
+            di_receiver_add_segment(receiver, link->receiver->pools[receiver->segment_count].base);
+    pthread_mutex_unlock(&link->lock);
+    return err;
+}
+
+static enum duct_err take_eventfd(struct link *link, struct di_control_msg *msg)
+{
+    struct di_boot_note note;
+
+    if (!di_boot_check_note(msg->bytes, msg->size, DI_BOOT_EVENTFD, link->session, &note) ||
+        msg->fd_count != 1 || note.value > LINK_SENDER)
+        return DUCT_ECORRUPT;
+    /* A peer that is not trusted could make our write block: it is rung through the socket. */
+    struct di_ringer *ringer =
+        note.value == LINK_RECEIVER ? &link->sender.ringer : &link->receiver->receiver.ringer;
+    if (!link->trusted || link->peer_eventfd[note.value] >= 0)
+        return DUCT_OK;
+    link->peer_eventfd[note.value] = msg->fds[0];
+    di_fork_close_in_child(msg->fds[0]);
+    msg->fd_count = 0;
+    /* Relaxed: a number; nothing else is to be seen with it. */
+    atomic_store_explicit(&ringer->eventfd, link->peer_eventfd[note.value], memory_order_relaxed);
+    return DUCT_OK;
+}
+
+static enum duct_err take(struct link *link, struct di_control_msg *msg)
+{
+    if (msg->surplus)
+        return DUCT_ECORRUPT;
+    switch (di_boot_type(msg->bytes, msg->size)) {
+    case DI_BOOT_RING:
+        return DUCT_OK;
+    case DI_BOOT_CLOSE:
+        return take_close(link, msg);
+    case DI_BOOT_POOL:
+        return take_pool(link, msg);
+    case DI_BOOT_EVENTFD:
+        return take_eventfd(link, msg);
+    default:
+        return DUCT_ECORRUPT;
+    }
+}
+
+void link_set_loop(struct link *link, enum link_half half, struct di_io *loop)
+{
+    pthread_mutex_lock(&link->lock);
+    link->loops[half] = loop;
+    pthread_mutex_unlock(&link->lock);
+}
+
+enum duct_err link_read_news(struct link *link, enum link_half reader, bool *more)
+{
+    struct di_io *other = NULL;
+    struct di_control_msg msg;
+
+    *more = false;
+    pthread_mutex_lock(&link->lock);
+    for (unsigned i = 0; atomic_load_explicit(&link->ended, memory_order_relaxed) == DUCT_OK; i++) {
+        if (i == LINK_NEWS_MAX) {
+            *more = true;
+            break;
+        }
+        enum duct_err err = di_control_recv(link->socket, &msg);
+        if (err == DUCT_EAGAIN)
+            break;
+        if (err != DUCT_OK) {
+            end(link, DUCT_EPEER);
+            break;
+        }
+        err = take(link, &msg);
+        di_control_drop(&msg);
+        /* It may have been the other half's bell. */
+        other = link->loops[reader == LINK_RECEIVER ? LINK_SENDER : LINK_RECEIVER];
+        if (err != DUCT_OK) {
+            di_fail(DUCT_ECORRUPT,
+                    "the peer sent nonsense on the control socket; its pipe is closed");
+            end(link, DUCT_ECORRUPT);
+        }
+    }
+    if (other != NULL)
+        di_io_wake(other);
+    pthread_mutex_unlock(&link->lock);
+    return (enum duct_err)atomic_load_explicit(&link->ended, memory_order_acquire);
+}
+
+void link_hang_up(struct link *link, enum duct_err err, uint32_t code, const char *text)
+{
+    struct di_boot_end told;
+
+    pthread_mutex_lock(&link->lock);
+    di_boot_make_end(&told, DI_BOOT_CLOSE, code, err, text);
+    /* If the queue is full the peer learns of the end without the reason. */
+    enum duct_err ignored = di_control_send(link->socket, &told, sizeof(told), NULL, 0);
+    (void)ignored;
+    shutdown(link->socket, SHUT_RDWR);
+    pthread_mutex_unlock(&link->lock);
+}
+
+int link_eventfd(struct link *link, enum link_half half)
+{
+    struct di_boot_note note = {.type = DI_BOOT_EVENTFD, .value = half, .session = link->session};
+
+    if (link->own_eventfd[half] >= 0)
+        return link->own_eventfd[half];
+    if (!link->trusted || !(link->peer_has & DI_CAP_EVENTFD))
+        return -1;
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0)
+        return -1;
+    if (di_control_send(link->socket, &note, sizeof(note), &fd, 1) != DUCT_OK) {
+        close(fd);
+        return -1;
+    }
+    di_fork_close_in_child(fd);
+    link->own_eventfd[half] = fd;
+    return fd;
+}

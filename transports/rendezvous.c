@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transports/rendezvous.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/base/error.h"
+#include "lib/base/fork.h"
+#include "lib/base/log.h"
+#include "lib/base/random.h"
+#include "shm/asymmetric.h"
+
+/* What is expected next. */
+enum { EXPECT_HELLO, EXPECT_SEGMENTS, EXPECT_READY };
+
+static void finish(struct rendezvous *r, enum duct_err err)
+{
+    if (r->finished)
+        return;
+    r->finished = true;
+    r->result = err;
+    if (err != DUCT_OK)
+        snprintf(r->detail, sizeof(r->detail), "%s", duct_err_detail());
+    di_io_cancel(r->context->io, &r->socket_op);
+    di_io_cancel(r->context->io, &r->timer_op);
+    r->done(r, err);
+}
+
+/* Tells the peer why not, and ends. The detail set last is the reason. */
+static void refuse(struct rendezvous *r, enum duct_err err)
+{
+    struct di_boot_end told;
+
+    di_boot_make_end(&told, DI_BOOT_REFUSE, err, err, duct_err_detail());
+    /* If it cannot be told, the end of the socket says enough. */
+    char reason[DI_URL_MAX];
+    snprintf(reason, sizeof(reason), "%s", duct_err_detail());
+    enum duct_err ignored = di_control_send(r->link->socket, &told, sizeof(told), NULL, 0);
+    (void)ignored;
+    finish(r, di_fail(err, "%s", reason));
+}
+
+/* ---- The peer's identity ---- */
+
+static bool uid_allowed(const struct rendezvous *r, uid_t uid)
+{
+    const struct duct_options *o = &r->options->o;
+
+    if (o->allow_uids == NULL)
+        return uid == geteuid();
+    for (size_t i = 0; i < o->allow_uid_count; i++) {
+        if (o->allow_uids[i] == uid)
+            return true;
+    }
+    return false;
+}
+
+/* What the kernel writes for a uid that has no number in this user namespace. */
+static uid_t overflow_uid(void)
+{
+    unsigned uid = 65534;
+    FILE *file = fopen("/proc/sys/kernel/overflowuid", "re");
+
+    if (file != NULL) {
+        if (fscanf(file, "%u", &uid) != 1)
+            uid = 65534;
+        fclose(file);
+    }
+    return uid;
+}
+
+static enum duct_err identify(struct rendezvous *r, struct di_control_msg *msg)
+{
+    struct link *link = r->link;
+
+    if (!msg->has_credentials)
+        return di_fail(DUCT_EDENIED, "the peer came without credentials");
+    if (!uid_allowed(r, msg->uid))
+        return di_fail(DUCT_EDENIED,
+                       "the peer's uid %u is not allowed here (own uid %u); the option "
+                       "allow names uids",
+                       (unsigned)msg->uid, (unsigned)geteuid());
+    if (msg->uid != geteuid() && msg->uid == overflow_uid())
+        return di_fail(DUCT_EDENIED, "the peer's uid is unknown in this user namespace");
+    link->peer_pid = msg->pid;
+    link->peer_uid = msg->uid;
+    link->peer_gid = msg->gid;
+    link->trusted = link->trusted && msg->uid == geteuid();
+    /* A thread of our own process dies with us. */
+    if (msg->pid == getpid())
+        return DUCT_OK;
+    link->pidfd = msg->pidfd;
+    msg->pidfd = -1;
+    if (link->pidfd < 0 && msg->pid > 0)
+        link->pidfd = (int)syscall(SYS_pidfd_open, msg->pid, 0);
+    /* Without one (a pid outside of our namespace, no descriptor left) the socket's end must do. */
+    if (link->pidfd >= 0)
+        di_fork_close_in_child(link->pidfd);
+    return DUCT_OK;
+}
+
+/* ---- Steps ---- */
+
+static uint32_t capabilities(void)
+{
+    return DI_CAP_EVENTFD | (di_asymmetric_available() ? DI_CAP_MEMBARRIER : 0);
+}
+
+static enum duct_err send_hello(struct rendezvous *r, bool with_segments)
+{
+    struct link *link = r->link;
+    const int fds[2] = {link->outbox.fd, link->pools[0].fd};
+    struct di_boot_hello hello;
+
+    di_boot_make_hello(&hello, link->session, capabilities(), link->geometry.blocks_max,
+                       link->geometry.header.slots);
+    enum duct_err err =
+        di_control_send(link->socket, &hello, sizeof(hello), fds, with_segments ? 2 : 0);
+    return err == DUCT_EAGAIN ? di_fail(DUCT_EPEER, "the peer does not read its control socket")
+                              : err;
+}
+
+static enum duct_err send_note(struct rendezvous *r, enum di_boot_type type, bool with_segments)
+{
+    struct link *link = r->link;
+    const int fds[2] = {link->outbox.fd, link->pools[0].fd};
+    const struct di_boot_note note = {.type = type, .session = link->session};
+
+    enum duct_err err =
+        di_control_send(link->socket, &note, sizeof(note), fds, with_segments ? 2 : 0);
+    return err == DUCT_EAGAIN ? di_fail(DUCT_EPEER, "the peer does not read its control socket")
+                              : err;
+}
+
+static enum duct_err wrong_fds(const struct di_control_msg *msg, unsigned expected)
+{
+    return di_fail(DUCT_ECORRUPT,
+                   "a message of the handshake came with %u descriptors%s, expected %u",
+                   msg->fd_count, msg->surplus ? " and more" : "", expected);
+}
+
+static enum duct_err take_hello(struct rendezvous *r, struct di_control_msg *msg)
+{
+    struct link *link = r->link;
+    struct di_boot_hello hello;
+    enum duct_err err;
+
+    if ((err = identify(r, msg)) != DUCT_OK ||
+        (err = di_boot_check_hello(msg->bytes, msg->size, r->dialer ? link->session : 0, &hello)) !=
+            DUCT_OK)
+        return err;
+    if (msg->surplus || msg->fd_count != (r->dialer ? 2u : 0u))
+        return wrong_fds(msg, r->dialer ? 2 : 0);
+    link->session = hello.session;
+    link->peer_has = hello.has;
+    link->peer_blocks = hello.blocks;
+    if ((err = link_make_segments(link)) != DUCT_OK)
+        return err;
+    if (!r->dialer) {
+        r->state = EXPECT_SEGMENTS;
+        return send_hello(r, true);
+    }
+    if ((err = link_map_peer(link, msg->fds[0], msg->fds[1])) != DUCT_OK)
+        return err;
+    r->state = EXPECT_READY;
+    return send_note(r, DI_BOOT_SEGMENTS, true);
+}
+
+static enum duct_err take_segments(struct rendezvous *r, struct di_control_msg *msg)
+{
+    struct di_boot_note note;
+    enum duct_err err;
+
+    if (!di_boot_check_note(msg->bytes, msg->size, DI_BOOT_SEGMENTS, r->link->session, &note))
+        return di_fail(DUCT_ECORRUPT, "the peer sent something else than its segments");
+    if (msg->surplus || msg->fd_count != 2)
+        return wrong_fds(msg, 2);
+    if ((err = link_map_peer(r->link, msg->fds[0], msg->fds[1])) != DUCT_OK)
+        return err;
+    return send_note(r, DI_BOOT_READY, false);
+}
+
+/* One message. Sets finished when it was the last. */
+static void step(struct rendezvous *r, struct di_control_msg *msg)
+{
+    struct di_boot_end refusal;
+    struct di_boot_note note;
+    enum duct_err err;
+
+    if (di_boot_check_end(msg->bytes, msg->size, DI_BOOT_REFUSE, &refusal)) {
+        /* What the peer lacks or forbids is told by its own kind; the rest is its decision. */
+        err = refusal.code == DUCT_EVERSION || refusal.code == DUCT_EDENIED
+                  ? (enum duct_err)refusal.code
+                  : DUCT_EREFUSED;
+        finish(r, di_fail(err, "the peer refused: %s", refusal.text));
+        return;
+    }
+    switch (r->state) {
+    case EXPECT_HELLO:
+        if ((err = take_hello(r, msg)) != DUCT_OK)
+            refuse(r, err);
+        return;
+    case EXPECT_SEGMENTS:
+        if ((err = take_segments(r, msg)) != DUCT_OK)
+            refuse(r, err);
+        else
+            finish(r, DUCT_OK);
+        return;
+    default:
+        if (msg->fd_count != 0 || msg->surplus ||
+            !di_boot_check_note(msg->bytes, msg->size, DI_BOOT_READY, r->link->session, &note))
+            refuse(r, di_fail(DUCT_ECORRUPT, "the peer sent something else than READY"));
+        else
+            finish(r, DUCT_OK);
+    }
+}
+
+/* ---- The loop's side ---- */
+
+static void settle(struct rendezvous *r)
+{
+    if (r->in_flight != 0 || !r->finished || r->done != NULL)
+        return;
+    if (r->link != NULL) {
+        di_io_forget(r->context->io, &r->socket_op);
+        link_release(r->link);
+    }
+    r->freed(r);
+}
+
+static void on_timer(struct di_io_op *op, int result)
+{
+    struct rendezvous *r = di_container(op, struct rendezvous, timer_op);
+
+    r->in_flight--;
+    if (result == 0 && !r->finished)
+        refuse(r,
+               di_fail(DUCT_ETIMEOUT, "the handshake was not complete within its time; the option "
+                                      "handshake allows more"));
+    settle(r);
+}
+
+static void submit_socket(struct rendezvous *r)
+{
+    r->in_flight++;
+    di_io_submit(r->context->io, &r->socket_op);
+}
+
+static void on_socket(struct di_io_op *op, int result)
+{
+    struct rendezvous *r = di_container(op, struct rendezvous, socket_op);
+    struct di_control_msg msg;
+
+    r->in_flight--;
+    while (!r->finished && result >= 0) {
+        enum duct_err err = di_control_recv(r->link->socket, &msg);
+        if (err == DUCT_EAGAIN)
+            break;
+        if (err != DUCT_OK) {
+            finish(r, err == DUCT_EPEER
+                          ? di_fail(DUCT_EPEER, "the peer hung up during the handshake")
+                          : err);
+            break;
+        }
+        step(r, &msg);
+        di_control_drop(&msg);
+    }
+    if (!r->finished && result >= 0)
+        submit_socket(r);
+    settle(r);
+}
+
+enum duct_err rendezvous_begin(struct rendezvous *r, struct duct_context *context, int socket,
+                               bool dialer, const struct di_options *options, int64_t timeout_ns)
+{
+    enum duct_err err;
+
+    r->context = context;
+    r->options = options;
+    r->dialer = dialer;
+    r->state = EXPECT_HELLO;
+    r->finished = false;
+    r->in_flight = 0;
+    if ((err = link_open(&r->link, &options->o)) != DUCT_OK) {
+        close(socket);
+        return err;
+    }
+    link_take_socket(r->link, socket);
+    di_control_want_identity(socket, true);
+    if (dialer) {
+        r->link->session = di_random_u64();
+        if ((err = send_hello(r, false)) != DUCT_OK) {
+            link_release(r->link);
+            return err;
+        }
+    }
+    r->socket_op =
+        (struct di_io_op){.done = on_socket, .kind = DI_IO_POLL, .fd = socket, .events = POLLIN};
+    r->timer_op = (struct di_io_op){.done = on_timer, .kind = DI_IO_TIMER};
+    submit_socket(r);
+    if (timeout_ns != DUCT_FOREVER) {
+        r->timer_op.deadline = di_context_deadline(context, timeout_ns);
+        r->in_flight++;
+        di_io_submit(context->io, &r->timer_op);
+    }
+    return DUCT_OK;
+}
+
+struct link *rendezvous_take_link(struct rendezvous *r)
+{
+    struct link *link = r->link;
+
+    di_io_forget(r->context->io, &r->socket_op);
+    di_control_want_identity(link->socket, false);
+    r->link = NULL;
+    return link;
+}
+
+void rendezvous_close(struct rendezvous *r)
+{
+    r->finished = true;
+    r->done = NULL;
+    di_io_cancel(r->context->io, &r->socket_op);
+    di_io_cancel(r->context->io, &r->timer_op);
+    settle(r);
+}

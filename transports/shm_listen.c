@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transports/shm_listen.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base/error.h"
+#include "lib/base/fork.h"
+#include "lib/base/log.h"
+#include "lib/core/context.h"
+#include "lib/core/listener.h"
+#include "shm/names.h"
+#include "transports/rendezvous.h"
+#include "transports/shm_pipe.h"
+
+/*
+ * Listening: accepts sockets, meets whoever is at the other end, and keeps the pipes until they are
+ * accepted. What is half-open is bounded by number and by time.
+ */
+
+/* Handshakes under way at once. Past that the oldest goes: a flood of silent dialers pushes out
+ * itself. */
+#define HALF_OPEN_MAX 64u
+
+struct shm_listener {
+    struct duct_listener listener; /* first */
+    struct di_bound bound;
+    struct di_options options;
+    struct di_io_op socket_op;
+    int spare;              /* a descriptor kept back, to turn peers away when there are no more */
+    struct di_list meeting; /* struct rendezvous.list: half-open, oldest first */
+    struct di_list met;     /* and done, waiting for accept */
+    uint32_t meeting_count;
+    uint32_t met_count;
+    unsigned parts; /* rendezvous not freed yet, and the operation in flight */
+    bool closed;
+};
+
+static void free_listener(struct shm_listener *self)
+{
+    di_names_unbind(&self->bound);
+    if (self->spare >= 0)
+        close(self->spare);
+    di_options_fini(&self->options);
+    free(self);
+}
+
+static void part_over(struct shm_listener *self)
+{
+    if (--self->parts == 0 && self->closed)
+        free_listener(self);
+}
+
+static void on_freed(struct rendezvous *rendezvous)
+{
+    struct shm_listener *self = rendezvous->user;
+
+    free(rendezvous);
+    part_over(self);
+}
+
+static void drop(struct shm_listener *self, struct rendezvous *rendezvous)
+{
+    di_list_remove(&rendezvous->list);
+    self->meeting_count--;
+    rendezvous_close(rendezvous);
+}
+
+static void on_done(struct rendezvous *rendezvous, enum duct_err err)
+{
+    struct shm_listener *self = rendezvous->user;
+
+    if (err == DUCT_OK && self->met_count < self->options.o.backlog) {
+        di_list_remove(&rendezvous->list);
+        self->meeting_count--;
+        di_list_append(&self->met, &rendezvous->list);
+        self->met_count++;
+        return;
+    }
+    self->listener.refused++;
+    di_log(DUCT_LOG_INFO, "%s turned a peer away: %s", self->listener.url,
+           err != DUCT_OK ? rendezvous->detail : "too many pipes wait to be accepted");
+    drop(self, rendezvous);
+}
+
+/* Which half-open one has to go: the oldest of the process that came last, or else the oldest of
+ * all. The kernel says at once who connected, which is enough to be fair by. */
+static struct rendezvous *oldest(struct shm_listener *self)
+{
+    return di_container(self->meeting.next, struct rendezvous, list);
+}
+
+static void meet(struct shm_listener *self, int socket)
+{
+    struct rendezvous *rendezvous = calloc(1, sizeof(*rendezvous));
+
+    if (rendezvous == NULL) {
+        close(socket);
+        self->listener.refused++;
+        return;
+    }
+    if (self->meeting_count >= HALF_OPEN_MAX) {
+        self->listener.refused++;
+        drop(self, oldest(self));
+    }
+    rendezvous->user = self;
+    rendezvous->done = on_done;
+    rendezvous->freed = on_freed;
+    if (rendezvous_begin(rendezvous, self->listener.context, socket, false, &self->options,
+                         self->options.o.handshake_ns) != DUCT_OK) {
+        free(rendezvous);
+        self->listener.refused++;
+        return;
+    }
+    self->parts++;
+    self->meeting_count++;
+    di_list_append(&self->meeting, &rendezvous->list);
+}
+
+/* No descriptor is left: the spare one lets us take the connection and hang up, instead of leaving
+ * it to make the socket readable for ever. */
+static void shed(struct shm_listener *self)
+{
+    self->listener.refused++;
+    di_log(DUCT_LOG_WARN, "%s turned a peer away: no file descriptor is left; raise RLIMIT_NOFILE",
+           self->listener.url);
+    if (self->spare < 0)
+        return;
+    close(self->spare);
+    int socket = accept4(self->bound.socket, NULL, NULL, SOCK_CLOEXEC);
+    if (socket >= 0)
+        close(socket);
+    self->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void submit(struct shm_listener *self)
+{
+    self->parts++;
+    di_io_submit(self->listener.context->io, &self->socket_op);
+}
+
+static void on_socket(struct di_io_op *op, int result)
+{
+    struct shm_listener *self = di_container(op, struct shm_listener, socket_op);
+
+    unsigned taken = 0;
+
+    while (!self->closed && result >= 0 && taken++ < HALF_OPEN_MAX) {
+        int socket = accept4(self->bound.socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (socket >= 0) {
+            meet(self, socket);
+        } else if (errno == EMFILE || errno == ENFILE) {
+            shed(self);
+            break;
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            break;
+        }
+    }
+    if (!self->closed && result >= 0) {
+        /* Stopped by the bound and not by EAGAIN: ask anew, or an edge-triggered loop says nothing. */
+        if (taken > HALF_OPEN_MAX)
+            di_io_forget(self->listener.context->io, &self->socket_op);
+        submit(self);
+    }
+    part_over(self);
+}
+
+static enum duct_err accept_next(struct duct_listener *listener, struct duct_pipe **pipe)
+{
+    struct shm_listener *self = (struct shm_listener *)listener;
+
+    if (di_list_empty(&self->met))
+        return DUCT_EAGAIN;
+    struct rendezvous *rendezvous = di_container(self->met.next, struct rendezvous, list);
+    di_list_remove(&rendezvous->list);
+    self->met_count--;
+    struct link *link = rendezvous_take_link(rendezvous);
+    rendezvous_close(rendezvous);
+    enum duct_err err = shm_pipe_start(pipe, link, listener->context, &self->options.o);
+    if (err != DUCT_OK)
+        link_release(link);
+    return err;
+}
+
+static bool ready(struct duct_listener *listener)
+{
+    return !di_list_empty(&((struct shm_listener *)listener)->met);
+}
+
+static void close_listener(struct duct_listener *listener)
+{
+    struct shm_listener *self = (struct shm_listener *)listener;
+    struct di_io *io = listener->context->io;
+
+    self->closed = true;
+    self->parts++;
+    while (!di_list_empty(&self->met)) {
+        struct rendezvous *rendezvous = di_container(self->met.next, struct rendezvous, list);
+        di_list_remove(&rendezvous->list);
+        rendezvous_close(rendezvous);
+    }
+    while (!di_list_empty(&self->meeting))
+        drop(self, di_container(self->meeting.next, struct rendezvous, list));
+    di_io_cancel(io, &self->socket_op);
+    if (di_io_wait(io, 0) == DUCT_EOS)
+        di_log(DUCT_LOG_ERROR,
+               "the context's loop failed; a closed listener stays until it is closed");
+    if (!self->socket_op.in_flight) {
+        di_io_forget(io, &self->socket_op);
+        /* The address is free for the next listener as soon as this returns. */
+        di_names_unbind(&self->bound);
+    }
+    part_over(self);
+}
+
+static const struct di_listener_ops listener_ops = {
+    .accept = accept_next, .ready = ready, .close = close_listener};
+
+/* Others than our own uid may connect only if the options name them. */
+static bool open_to_others(const struct duct_options *options)
+{
+    for (size_t i = 0; i < options->allow_uid_count; i++) {
+        if (options->allow_uids[i] != geteuid())
+            return true;
+    }
+    return false;
+}
+
+static enum duct_err copy_options(struct di_options *to, const struct di_options *from)
+{
+    size_t bytes = from->o.allow_uid_count * sizeof(uint32_t);
+
+    *to = *from;
+    if (from->o.allow_uids == NULL)
+        return DUCT_OK;
+    to->uids = malloc(bytes > 0 ? bytes : 1);
+    if (to->uids == NULL)
+        return di_fail(DUCT_ENOMEMORY, "no memory for a listener");
+    memcpy(to->uids, from->o.allow_uids, bytes);
+    to->o.allow_uids = to->uids;
+    return DUCT_OK;
+}
+
+enum duct_err shm_listen(struct duct_context *context, const struct di_url *url,
+                         const struct di_options *options, struct duct_listener **listener)
+{
+    char path[DI_SOCKET_PATH_MAX + 1];
+    enum duct_err err = di_names_path(path, sizeof(path), url, true);
+
+    if (err != DUCT_OK)
+        return err;
+    struct shm_listener *self = calloc(1, sizeof(*self));
+    if (self == NULL)
+        return di_fail(DUCT_ENOMEMORY, "no memory for a listener");
+    self->bound.socket = self->bound.lock = -1;
+    if ((err = copy_options(&self->options, options)) != DUCT_OK ||
+        (err = di_names_bind(&self->bound, path, open_to_others(&options->o),
+                             (int)options->o.backlog)) != DUCT_OK) {
+        di_options_fini(&self->options);
+        free(self);
+        return err;
+    }
+    self->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    di_list_init(&self->meeting);
+    di_list_init(&self->met);
+    self->listener.ops = &listener_ops;
+    self->listener.context = context;
+    self->listener.user = options->o.user;
+    snprintf(self->listener.url, sizeof(self->listener.url), "%.15s://%.490s", url->scheme, url->rest);
+    snprintf(self->listener.path, sizeof(self->listener.path), "%s", path);
+    self->listener.magic = DI_LISTENER_MAGIC;
+    di_list_append(&context->listeners, &self->listener.link);
+    self->socket_op = (struct di_io_op){
+        .done = on_socket, .kind = DI_IO_POLL, .fd = self->bound.socket, .events = POLLIN};
+    submit(self);
+    *listener = &self->listener;
+    return DUCT_OK;
+}
