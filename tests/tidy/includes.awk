@@ -77,7 +77,7 @@ function systems(target,    name)
 		finding("<" target ">: the protocol does no I/O and owns no clock")
 	else if (room == "lib/core" && target ~ /^(sys\/(epoll|eventfd|socket|timerfd|signalfd|mman|syscall|un)|linux\/|netinet\/|arpa\/|netdb|liburing|unistd|fcntl)/)
 		finding("<" target ">: core reaches the system only through lib/io and the transports")
-	else if (target ~ /^(liburing|linux\/io_uring|sys\/epoll)/ && room ~ /^(lib|shm|transports)/ && room != "lib/io")
+	else if ((target ~ /^(liburing|linux\/io_uring)/ && room ~ /^(lib|shm|transports)/ || target == "sys/epoll.h" && room ~ /^(lib|shm)/) && room != "lib/io")
 		finding("<" target ">: the loop's system calls live in lib/io")
 }
 
