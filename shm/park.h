@@ -99,15 +99,17 @@ uint32_t di_sleeper_bell(const struct di_sleeper *sleeper);
 /* The slow half of di_ringer_notify(): fence, look again, ring. */
 void di_ringer_notify_fenced(struct di_ringer *ringer, unsigned published);
 
-/* Step 2 and 3 of the ringer, after something the sleeper may want was published. */
-static inline void di_ringer_notify(struct di_ringer *ringer, unsigned published)
+/* Steps 2 and 3 of the ringer, after something the sleeper may want was published. True if it took
+ * the fence: the peer is not known to be awake. */
+static inline bool di_ringer_notify(struct di_ringer *ringer, unsigned published)
 {
     /* [park] fence: left out in asymmetric mode, where the sleeper's membarrier stands in for it;
      * the compiler must still not move the load above the publication. */
     atomic_signal_fence(memory_order_seq_cst);
     if (di_peer_load(ringer->word) & DI_PARK_ASYMMETRIC)
-        return;
+        return false;
     di_ringer_notify_fenced(ringer, published);
+    return true;
 }
 
 /* What the peer's half waits for right now; a hint, without order. */

@@ -73,8 +73,9 @@ struct di_receiver {
     void *user;                                  /* for post() */
     void (*post)(struct di_receiver *receiver);  /* tells the owner that something was posted */
     void (*freed)(struct di_receiver *receiver); /* the last message is back, and it is closed */
-    void (*awake)(struct di_receiver *receiver); /* it went asymmetric: arm again before any sleep */
-    ck_stack_t posted;                           /* of di_cell.posted and di_arrived.posted */
+    void (*awake)(
+        struct di_receiver *receiver); /* it went asymmetric: arm again before any sleep */
+    ck_stack_t posted;                 /* of di_cell.posted and di_arrived.posted */
     _Atomic uint32_t posted_any;
     _Atomic uint32_t pins; /* other threads inside a release right now */
     _Atomic bool closed;

@@ -94,10 +94,10 @@ bool di_sender_ready(struct di_sender *sender, bool blocks, enum duct_err *err);
 /* Copies the counters to where tools read them. */
 void di_sender_show_counters(struct di_sender *sender);
 
-/* Tells the peer's receiver that there is something for it. */
-static inline void di_sender_flush(struct di_sender *sender)
+/* Tells the peer's receiver that there is something for it. True if that took a fence. */
+static inline bool di_sender_flush(struct di_sender *sender)
 {
-    di_ringer_notify(&sender->ringer, DI_WANT_DATA);
+    return di_ringer_notify(&sender->ringer, DI_WANT_DATA);
 }
 
 /* Publishes a copy of a payload; the peer is told by di_sender_flush(). */

@@ -237,11 +237,12 @@ static void on_timer(struct di_io_op *op, int result)
 {
     struct rendezvous *r = di_container(op, struct rendezvous, timer_op);
 
-    r->in_flight--;
+    /* Still counted as in flight, so that nothing that is done here frees r. */
     if (result == 0 && !r->finished)
         refuse(r,
                di_fail(DUCT_ETIMEOUT, "the handshake was not complete within its time; the option "
                                       "handshake allows more"));
+    r->in_flight--;
     settle(r);
 }
 
@@ -256,7 +257,7 @@ static void on_socket(struct di_io_op *op, int result)
     struct rendezvous *r = di_container(op, struct rendezvous, socket_op);
     struct di_control_msg msg;
 
-    r->in_flight--;
+    /* Still counted as in flight: see on_timer(). */
     while (!r->finished && result >= 0) {
         enum duct_err err = di_control_recv(r->link->socket, &msg);
         if (err == DUCT_EAGAIN)
@@ -272,6 +273,7 @@ static void on_socket(struct di_io_op *op, int result)
     }
     if (!r->finished && result >= 0)
         submit_socket(r);
+    r->in_flight--;
     settle(r);
 }
 

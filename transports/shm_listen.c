@@ -163,7 +163,8 @@ static void on_socket(struct di_io_op *op, int result)
         }
     }
     if (!self->closed && result >= 0) {
-        /* Stopped by the bound and not by EAGAIN: ask anew, or an edge-triggered loop says nothing. */
+        /* Stopped by the bound and not by EAGAIN: ask anew, or an edge-triggered loop says nothing.
+         */
         if (taken > HALF_OPEN_MAX)
             di_io_forget(self->listener.context->io, &self->socket_op);
         submit(self);
@@ -272,7 +273,8 @@ enum duct_err shm_listen(struct duct_context *context, const struct di_url *url,
     self->listener.ops = &listener_ops;
     self->listener.context = context;
     self->listener.user = options->o.user;
-    snprintf(self->listener.url, sizeof(self->listener.url), "%.15s://%.490s", url->scheme, url->rest);
+    snprintf(self->listener.url, sizeof(self->listener.url), "%.15s://%.490s", url->scheme,
+             url->rest);
     snprintf(self->listener.path, sizeof(self->listener.path), "%s", path);
     self->listener.magic = DI_LISTENER_MAGIC;
     di_list_append(&context->listeners, &self->listener.link);

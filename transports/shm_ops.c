@@ -13,6 +13,17 @@ static struct shm_pipe *shm_of(struct duct_pipe *pipe)
     return (struct shm_pipe *)pipe;
 }
 
+/*
+ * Tells the peer that there is something for it. One that is not known to be awake may be dead: a
+ * caller that only ever sends would not learn of it before the ring is full, so the kernel is asked
+ * for news, once a millisecond at most.
+ */
+static inline void tell(struct shm_pipe *shm)
+{
+    if (di_sender_flush(shm->sender))
+        di_context_glance(shm->pipe.context);
+}
+
 enum duct_err shm_pipe_loan(struct duct_pipe *pipe, size_t size, size_t align, struct duct_msg *msg)
 {
     struct shm_pipe *shm = shm_of(pipe);
@@ -27,7 +38,7 @@ enum duct_err shm_pipe_send(struct duct_pipe *pipe, struct duct_msg *msg)
     enum duct_err err = di_sender_publish(shm->sender, msg);
 
     if (__builtin_expect(err == DUCT_OK && !more, 1))
-        di_sender_flush(shm->sender);
+        tell(shm);
     return shm_pipe_result(shm, err);
 }
 
@@ -37,7 +48,7 @@ enum duct_err shm_pipe_write(struct duct_pipe *pipe, const void *data, size_t si
     enum duct_err err = di_sender_put(shm->sender, data, size, tag);
 
     if (__builtin_expect(err == DUCT_OK, 1))
-        di_sender_flush(shm->sender);
+        tell(shm);
     return shm_pipe_result(shm, err);
 }
 
@@ -48,7 +59,7 @@ enum duct_err shm_pipe_writev(struct duct_pipe *pipe, const struct iovec *pieces
     enum duct_err err = di_sender_put_pieces(shm->sender, pieces, count, size, tag);
 
     if (err == DUCT_OK)
-        di_sender_flush(shm->sender);
+        tell(shm);
     return shm_pipe_result(shm, err);
 }
 
@@ -109,7 +120,7 @@ enum duct_err shm_pipe_send_batch(struct duct_pipe *pipe, struct duct_msg *msgs,
     while (i < count && (err = di_sender_publish(sender, &msgs[i])) == DUCT_OK)
         i++;
     if (i > 0)
-        di_sender_flush(sender);
+        tell(shm_of(pipe));
     *done = i;
     return shm_pipe_result(shm_of(pipe), err);
 }
@@ -125,7 +136,7 @@ enum duct_err shm_pipe_write_batch(struct duct_pipe *pipe, const struct duct_vie
            (err = di_sender_put(sender, views[i].data, views[i].size, views[i].tag)) == DUCT_OK)
         i++;
     if (i > 0)
-        di_sender_flush(sender);
+        tell(shm_of(pipe));
     *done = i;
     return shm_pipe_result(shm_of(pipe), err);
 }
@@ -171,5 +182,5 @@ enum duct_err shm_pipe_read_batch(struct duct_pipe *pipe, struct duct_buffer *bu
 
 void shm_pipe_flush(struct duct_pipe *pipe)
 {
-    di_sender_flush(shm_of(pipe)->sender);
+    tell(shm_of(pipe));
 }

@@ -96,6 +96,7 @@ static enum duct_err split(struct duct_pipe *pipe, struct duct_pipe **sender,
                                          .user = pipe->user};
     enum duct_err err;
 
+    *sender = *receiver = NULL;
     if (whole->exported >= 0)
         return di_fail(DUCT_EINVAL, "a pipe whose descriptor was taken cannot be split");
     shm_pipe_detach(pipe);

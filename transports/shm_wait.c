@@ -300,11 +300,12 @@ unsigned shm_pipe_arm(struct duct_pipe *pipe, unsigned want, bool blocking, enum
         shm_pipe_look(pipe);
     if (pipe->end != DUCT_OK)
         return want;
-    shm->parks++;
     if (want & DI_READY_RECV)
         ready |= arm_receiver(shm);
     if (want & ~(unsigned)DI_READY_RECV)
         ready |= arm_sender(shm, want & ~(unsigned)DI_READY_RECV, blocking, err);
+    if (ready == 0)
+        shm->parks++;
     return ready;
 }
 
@@ -343,6 +344,9 @@ static void on_completion(struct di_io_op *op, int result)
     }
     if (result == DI_IO_CANCELED || shm->detaching)
         return;
+    /* A doorbell that cannot be waited for: the socket, which can always be, takes its place. */
+    if (result == DI_IO_FAILED)
+        shm->link->bell = DUCT_BELL_SOCKET;
     switch (which) {
     case OP_SOCKET:
         /* Stopped before EAGAIN: ask anew, or an edge-triggered loop says nothing. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include <duct/listener.h>
 #include <duct/pipe.h>
@@ -246,8 +247,11 @@ enum duct_err di_context_sleep(struct duct_context *context, int64_t deadline)
 
 void di_context_glance(struct duct_context *context)
 {
-    int64_t now = di_io_now(context->io);
+    struct timespec coarse;
 
+    /* The tick's clock: a fifth of the price of the exact one, and every hot path comes by here. */
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &coarse);
+    int64_t now = (int64_t)coarse.tv_sec * DUCT_SECOND + coarse.tv_nsec;
     if (now - context->looked_at < DUCT_MILLISECOND)
         return;
     context->looked_at = now;

@@ -67,7 +67,8 @@ void di_context_post(struct duct_context *context, struct di_post *post);
  */
 enum duct_err di_context_sleep(struct duct_context *context, int64_t deadline) DUCT_NODISCARD;
 
-/* Asks the kernel for news if that has not been done for a millisecond. */
+/* Asks the kernel for news if that has not been done for a millisecond, or a tick if that is
+ * longer. */
 void di_context_glance(struct duct_context *context);
 
 /* When timeout_ns from now is, without overflow. */

@@ -10,8 +10,8 @@
 
 unsigned di_cpus(void)
 {
-    /* Of the machine, and not of this thread's affinity: a thread pinned to one CPU may well have its
-     * peer on another, and that is where spinning pays most. */
+    /* Of the machine, and not of this thread's affinity: a thread pinned to one CPU may well have
+     * its peer on another, and that is where spinning pays most. */
     long online = sysconf(_SC_NPROCESSORS_ONLN);
 
     return online > 0 ? (unsigned)online : 1;

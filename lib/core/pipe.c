@@ -63,6 +63,8 @@ enum duct_err di_pipe_check_slow(struct duct_pipe *pipe, unsigned can)
                        "after fork()");
     if (pipe->magic != DI_PIPE_MAGIC)
         return di_fail(DUCT_EINVAL, "this is not a pipe");
+    if (pipe->end == DUCT_ECORRUPT)
+        return pipe->end;
     if ((pipe->can & can) != can)
         return di_fail(DUCT_EINVAL, "this is the half of a split pipe that only %s",
                        pipe->can == DI_CAN_SEND ? "sends" : "receives");
@@ -79,9 +81,12 @@ void di_pipe_end(struct duct_pipe *pipe, enum duct_err why)
     pipe->state = why == DUCT_ECLOSED ? DUCT_STATE_CLOSED : DUCT_STATE_DISCONNECTED;
     pipe->pending |= DI_PENDING_STATE | DI_PENDING_END;
     di_pipe_activate(pipe);
-    if (why == DUCT_ECORRUPT)
-        di_log(DUCT_LOG_WARN, "a pipe was closed because its peer broke the protocol: %s",
-               duct_err_detail());
+    if (why != DUCT_ECORRUPT)
+        return;
+    /* Nothing more is read of such a peer, nor sent to it. */
+    pipe->can = 0;
+    di_log(DUCT_LOG_WARN, "a pipe was closed because its peer broke the protocol: %s",
+           duct_err_detail());
 }
 
 /* Runs the context until the dial is through, it failed, or its time is over. */
