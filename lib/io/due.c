@@ -28,6 +28,16 @@ void di_due_fini(struct di_due *due)
         close(due->fd);
 }
 
+void di_due_move(struct di_due *to, struct di_due *from)
+{
+    di_list_splice(&to->ready, &from->ready);
+    while (di_timers_first(&from->timers) != NULL) {
+        struct di_io_op *op = di_timers_first(&from->timers);
+        di_timers_remove(&from->timers, op);
+        di_due_add_timer(to, op);
+    }
+}
+
 void di_due_put(struct di_due *due, struct di_io_op *op, int result)
 {
     op->result = result;
@@ -100,9 +110,9 @@ enum duct_err di_due_export(struct di_due *due)
  * that has passed makes it readable at once; 0 would switch it off, so "now" is the first
  * nanosecond.
  */
-void di_due_arm(struct di_due *due, bool now)
+void di_due_arm(struct di_due *due)
 {
-    int64_t next = now || di_due_any(due) ? 1 : di_due_until(due, INT64_MAX);
+    int64_t next = di_due_any(due) ? 1 : di_due_until(due, INT64_MAX);
     if (due->fd < 0 || next == due->armed)
         return;
     struct itimerspec at = {0};

@@ -9,10 +9,11 @@
 #include "lib/io/timer.h"
 
 /*
- * The half of a backend that lives in user space: operations whose result is known and whose done() is
- * due, and timers. A backend puts results in whenever it learns them; done() is called from one place,
- * di_due_run(), which only wait and close call. So nothing that submits, cancels or makes room can call
- * back, and an operation that completed while it was being cancelled is one case, not one per backend.
+ * The half of a backend that lives in user space: operations whose result is known and whose done()
+ * is due, and timers. A backend puts results in whenever it learns them; done() is called from one
+ * place, di_due_run(), which only wait and close call. So nothing that submits, cancels or makes
+ * room can call back, and an operation that completed while it was being cancelled is one case, not
+ * one per backend.
  */
 struct di_due {
     struct di_list ready;
@@ -24,6 +25,9 @@ struct di_due {
 
 void di_due_init(struct di_due *due);
 void di_due_fini(struct di_due *due);
+
+/* Takes over what another one has, leaving it empty. */
+void di_due_move(struct di_due *to, struct di_due *from);
 
 /* Makes it the operation's result; done() follows in the next round. */
 void di_due_put(struct di_due *due, struct di_io_op *op, int result);
@@ -54,8 +58,8 @@ static inline int64_t di_due_until(const struct di_due *due, int64_t deadline)
 /* Makes the timerfd; DUCT_OK if it is there already. */
 enum duct_err di_due_export(struct di_due *due) DUCT_NODISCARD;
 
-/* Sets the timerfd, if there is one, to what is due next: at once, if now is true. */
-void di_due_arm(struct di_due *due, bool now);
+/* Sets the timerfd, if there is one, to what is due next. */
+void di_due_arm(struct di_due *due);
 
 /* Nanoseconds, CLOCK_MONOTONIC. */
 int64_t di_clock_now(void);

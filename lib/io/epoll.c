@@ -18,6 +18,7 @@
 
 #include "lib/base/error.h"
 #include "lib/io/due.h"
+#include "lib/io/epoll.h"
 #include "lib/io/io.h"
 #include "lib/io/wake.h"
 
@@ -28,7 +29,8 @@ struct epoll_loop {
     struct di_io io;
     int set;
     struct di_due due;
-    struct di_wake wake;
+    struct di_wake *wake; /* its own, or that of the loop that handed over */
+    struct di_wake own;
     struct di_list waiting; /* POLL operations in flight without a result */
     bool woken;
     bool dispatching; /* inside wait or close */
@@ -44,7 +46,7 @@ static struct epoll_loop *of(struct di_io *io)
 static void arm_if_exported(struct epoll_loop *l)
 {
     if (l->exported && !l->dispatching)
-        di_due_arm(&l->due, l->woken);
+        di_due_arm(&l->due);
 }
 
 static bool register_fd(struct epoll_loop *l, struct di_io_op *op)
@@ -123,8 +125,8 @@ static void epoll_forget(struct di_io *io, struct di_io_op *op)
 /* Nobody is called from here, so an operation cannot go away while a batch still names it. */
 static void land(struct epoll_loop *l, const struct epoll_event *event)
 {
-    if (event->data.ptr == &l->wake) {
-        if (di_wake_take(&l->wake))
+    if (event->data.ptr == l->wake) {
+        if (di_wake_take(l->wake))
             l->woken = true;
         return;
     }
@@ -230,7 +232,7 @@ static int64_t epoll_now(struct di_io *io)
 
 static void epoll_wake(struct di_io *io)
 {
-    di_wake_ring(&of(io)->wake);
+    di_wake_ring(of(io)->wake);
 }
 
 /* The set itself: with the timerfd in it, it is readable exactly when it has something to report.
@@ -268,7 +270,8 @@ static void epoll_close(struct di_io *io)
     while (di_due_run(&l->due))
         continue; /* what done() submits now is canceled too */
     close(l->set);
-    di_wake_close(&l->wake);
+    if (l->wake == &l->own)
+        di_wake_close(&l->own);
     di_due_fini(&l->due);
     free(l);
 }
@@ -278,24 +281,26 @@ static enum duct_err open_set(struct epoll_loop *l)
     l->set = epoll_create1(EPOLL_CLOEXEC);
     if (l->set < 0)
         return di_fail_os(errno, "no epoll set for a loop");
-    struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = &l->wake}};
-    if (epoll_ctl(l->set, EPOLL_CTL_ADD, l->wake.fd, &event) == 0)
+    struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = l->wake}};
+    if (epoll_ctl(l->set, EPOLL_CTL_ADD, l->wake->fd, &event) == 0)
         return DUCT_OK;
     enum duct_err err = di_fail_os(errno, "no epoll set for a loop");
     close(l->set);
     return err;
 }
 
-static enum duct_err epoll_open(struct di_io **io)
+/* wake: NULL for one of its own. */
+static enum duct_err open_loop(struct di_io **io, struct di_wake *wake)
 {
     struct epoll_loop *l = calloc(1, sizeof *l);
     if (l == NULL)
         return di_fail(DUCT_ENOMEMORY, "no memory for a loop");
-    enum duct_err err = di_wake_open(&l->wake);
+    l->wake = wake != NULL ? wake : &l->own;
+    enum duct_err err = wake != NULL ? DUCT_OK : di_wake_open(&l->own);
     if (err == DUCT_OK) {
         err = open_set(l);
-        if (err)
-            di_wake_close(&l->wake);
+        if (err && wake == NULL)
+            di_wake_close(&l->own);
     }
     if (err) {
         free(l);
@@ -306,6 +311,34 @@ static enum duct_err epoll_open(struct di_io **io)
     di_due_init(&l->due);
     *io = &l->io;
     return DUCT_OK;
+}
+
+static enum duct_err epoll_open(struct di_io **io)
+{
+    return open_loop(io, NULL);
+}
+
+enum duct_err di_epoll_open_exported(struct di_io **io, struct di_wake *wake, int *fd)
+{
+    struct di_io *opened;
+    enum duct_err err = open_loop(&opened, wake);
+    if (err)
+        return err;
+    int made = epoll_fd(opened);
+    if (made < 0) {
+        epoll_close(opened);
+        return DUCT_EOS;
+    }
+    *io = opened;
+    *fd = made;
+    return DUCT_OK;
+}
+
+void di_epoll_inherit(struct di_io *io, struct di_due *due)
+{
+    struct epoll_loop *l = of(io);
+    di_due_move(&l->due, due);
+    arm_if_exported(l);
 }
 
 const struct di_io_backend di_io_epoll = {

@@ -28,7 +28,15 @@
  *
  * POLL is edge-or-level: it completes when the descriptor is ready at submission or becomes so
  * later. Whoever submits one again must first have used the descriptor until it gave EAGAIN (an
- * eventfd need not be read for a later write to it to count).
+ * eventfd need not be read for a later write to it to count). From its first submission until it is
+ * forgotten, an operation keeps its descriptor and its events. There is one operation per
+ * descriptor number: a second one completes with DI_IO_FAILED where the backend cannot have two
+ * (epoll), so give it a dup(). Descriptors that cannot be polled, such as regular files, are not
+ * for POLL.
+ *
+ * WORD also completes when woken without a change: look again. Whoever changes the word wakes all
+ * who wait for it (FUTEX_WAKE with INT_MAX): after di_io_adopt() the wait of the former thread may
+ * still be there for a moment, and would take a wake that is meant for one.
  */
 
 enum di_io_kind {
@@ -85,13 +93,13 @@ struct di_io_backend {
 /* First member of every backend's own struct. */
 struct di_io {
     const struct di_io_backend *backend;
-    uint32_t can; /* DI_IO_CAN_… */
+    uint32_t can; /* DI_IO_CAN_…; see di_io_fd() */
 };
 
 extern const struct di_io_backend di_io_uring;
 extern const struct di_io_backend di_io_epoll;
 
-/* Whether an io_uring with what the backend needs can be set up here; cached after the first call. */
+/* Whether an io_uring with what the backend needs can be set up here; the answer is cached. */
 bool di_io_uring_available(void);
 
 /* Opens for the calling thread. Errors: NOTSUP, LIMIT, NOMEMORY, OS. */
@@ -100,7 +108,9 @@ static inline enum duct_err di_io_open(struct di_io **io, const struct di_io_bac
     return backend->open(io);
 }
 
-/* Every operation in flight is completed with DI_IO_CANCELED first; then frees. */
+/* Every operation in flight is completed with DI_IO_CANCELED first, and so is what done() submits
+ * then; it should not do so for ever. Then frees. An operation used with another loop is zeroed, or
+ * was forgotten, before. */
 static inline void di_io_close(struct di_io *io)
 {
     io->backend->close(io);
@@ -138,15 +148,19 @@ static inline int64_t di_io_now(struct di_io *io)
     return io->backend->now(io);
 }
 
-/* Makes the wait in progress, or the next one, return DUCT_OK at once. Any thread, signal handlers. */
+/* Makes the wait in progress, or else the next, return DUCT_OK at once. Any thread, and signal
+ * handlers. */
 static inline void di_io_wake(struct di_io *io)
 {
     io->backend->wake(io);
 }
 
-/* A descriptor that polls readable exactly while wait(0) would find something: a completion, a timer
- * that is due, or a wake not yet consumed. -1 with OS if it cannot be made. Calling it flushes what
- * was submitted, and from then on every submit is flushed at once. */
+/*
+ * A descriptor that polls readable exactly while wait(0) would find something: a completion, a timer
+ * that is due, or a wake not yet consumed. -1 if it cannot be made, with the reason in the detail.
+ * Calling it flushes what was submitted, and from then on every submit is flushed at once. From then on
+ * words cannot be waited for: DI_IO_CAN_WORD is cleared, and those in flight complete with FAILED.
+ */
 static inline int di_io_fd(struct di_io *io)
 {
     return io->backend->fd(io);

@@ -6,17 +6,6 @@
 
 #include "lib/base/error.h"
 
-/*
- * The queues are shared with the kernel, which writes the submission queue's head and the
- * completion queue's tail.
- *
- * | edge   | orders                                                                          |
- * | [sq]   | entries, before the tail that offers them; the kernel's side is its own         |
- * | [cq]   | completions, after the tail that shows them; reading them, before the head      |
- *
- * The kernel's fields are plain integers in liburing's header.
- */
-
 /* Entries are submitted in batches by whatever comes first, a wait or a full queue, so few are
  * enough. Completions of a burst should fit: what does not goes through a slower list in the
  * kernel. */
@@ -25,11 +14,6 @@ enum { ENTRIES = 64, COMPLETIONS = 512 };
 /* Nothing dropped (5.5), a timeout in enter (5.11), and one that came with multishot poll (5.13).
  */
 #define NEEDED (IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_RSRC_TAGS)
-
-static unsigned load_relaxed(const unsigned *at)
-{
-    return atomic_load_explicit((const _Atomic unsigned *)at, memory_order_relaxed);
-}
 
 /*
  * From the best to the oldest. One thread submits and waits, so the kernel need not lock (6.0), and
@@ -70,9 +54,11 @@ enum duct_err di_ring_open(struct di_ring *ring)
     /* A child must not touch the parent's queues. */
     io_uring_ring_dontfork(&ring->u);
     /* The queue of indices is a detour we do not take: entry i stands in place i for good. */
-    for (unsigned i = 0; i < *ring->u.sq.kring_entries; i++)
+    ring->entries = *ring->u.sq.kring_entries;
+    ring->completions_mask = *ring->u.cq.kring_mask;
+    for (unsigned i = 0; i < ring->entries; i++)
         ring->u.sq.array[i] = i;
-    ring->tail = load_relaxed(ring->u.sq.ktail);
+    ring->tail = di_ring_relaxed(ring->u.sq.ktail);
     return DUCT_OK;
 }
 
@@ -89,26 +75,6 @@ bool di_ring_knows(struct di_ring *ring, int opcode)
     bool knows = io_uring_opcode_supported(probe, opcode) != 0;
     io_uring_free_probe(probe);
     return knows;
-}
-
-unsigned di_ring_queued(const struct di_ring *ring)
-{
-    /* relaxed: the kernel moves the head only while this thread is in enter */
-    return ring->tail - load_relaxed(ring->u.sq.khead);
-}
-
-struct io_uring_sqe *di_ring_next(struct di_ring *ring)
-{
-    if (di_ring_queued(ring) == *ring->u.sq.kring_entries)
-        return NULL;
-    return &ring->u.sq.sqes[ring->tail++ & *ring->u.sq.kring_mask];
-}
-
-bool di_ring_must_enter(const struct di_ring *ring)
-{
-    /* relaxed: a hint to enter; what it announces is taken through [cq] */
-    unsigned flags = load_relaxed(ring->u.sq.kflags);
-    return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
 }
 
 enum duct_err di_ring_enter(struct di_ring *ring, int64_t timeout_ns)
@@ -138,17 +104,4 @@ enum duct_err di_ring_enter(struct di_ring *ring, int64_t timeout_ns)
     if (result == -EEXIST)
         return di_fail(DUCT_EOS, "this loop belongs to another thread: adopt it first");
     return di_fail_os(-result, "the loop's io_uring failed for good");
-}
-
-bool di_ring_take(struct di_ring *ring, struct io_uring_cqe *cqe)
-{
-    struct io_uring_cq *cq = &ring->u.cq;
-    unsigned head = load_relaxed(cq->khead); /* relaxed: only this thread writes it */
-    unsigned tail =
-        atomic_load_explicit((const _Atomic unsigned *)cq->ktail, memory_order_acquire); /* [cq] */
-    if (head == tail)
-        return false;
-    *cqe = cq->cqes[head & *cq->kring_mask];
-    atomic_store_explicit((_Atomic unsigned *)cq->khead, head + 1, memory_order_release); /* [cq] */
-    return true;
 }

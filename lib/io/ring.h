@@ -2,7 +2,9 @@
 #ifndef DI_IO_RING_H
 #define DI_IO_RING_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <liburing.h>
@@ -10,13 +12,23 @@
 #include <duct/error.h>
 
 /*
- * An io_uring as the backend needs it: entries go in, one system call submits and waits, completions
- * come out. liburing sets it up and maps it; the queues are driven here, because its calls that submit
- * and wait make more than one decision, and sometimes more than one system call, each.
+ * An io_uring as the backend needs it: entries go in, one system call submits and waits,
+ * completions come out. liburing sets it up and maps it; the queues are driven here, because its
+ * calls that submit and wait make more than one decision, and sometimes more than one system call,
+ * each.
+ *
+ * The queues are shared with the kernel, which writes the submission queue's head and the
+ * completion queue's tail. Its fields are plain integers in liburing's header.
+ *
+ * | edge   | orders                                                                          |
+ * | [sq]   | entries, before the tail that offers them; the kernel's side is its own         |
+ * | [cq]   | completions, after the tail that shows them; reading them, before the head      |
  */
 struct di_ring {
     struct io_uring u;
     unsigned tail; /* ours of the submission queue; the kernel looks only during enter */
+    unsigned entries;
+    unsigned completions_mask;
 };
 
 /* For the calling thread. Errors: NOTSUP (not allowed, or too old), LIMIT, NOMEMORY, OS. */
@@ -26,24 +38,54 @@ void di_ring_close(struct di_ring *ring);
 /* Whether the kernel behind it knows the operation. */
 bool di_ring_knows(struct di_ring *ring, int opcode);
 
-/* The next free entry, to be filled before the next call, or NULL if the queue is full. */
-struct io_uring_sqe *di_ring_next(struct di_ring *ring);
+static inline unsigned di_ring_relaxed(const unsigned *at)
+{
+    return atomic_load_explicit((const _Atomic unsigned *)at, memory_order_relaxed);
+}
 
 /* Entries not yet given to the kernel. */
-unsigned di_ring_queued(const struct di_ring *ring);
+static inline unsigned di_ring_queued(const struct di_ring *ring)
+{
+    /* relaxed: the kernel moves the head only while this thread is in enter */
+    return ring->tail - di_ring_relaxed(ring->u.sq.khead);
+}
+
+/* The next free entry, to be filled before the next call, or NULL if the queue is full. */
+static inline struct io_uring_sqe *di_ring_next(struct di_ring *ring)
+{
+    if (di_ring_queued(ring) == ring->entries)
+        return NULL;
+    return &ring->u.sq.sqes[ring->tail++ & (ring->entries - 1)];
+}
 
 /* Whether the kernel has completions for us that it posts only when entered. */
-bool di_ring_must_enter(const struct di_ring *ring);
+static inline bool di_ring_must_enter(const struct di_ring *ring)
+{
+    /* relaxed: a hint to enter; what it announces is taken through [cq] */
+    unsigned flags = di_ring_relaxed(ring->u.sq.kflags);
+    return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
+
+/* The oldest completion, copied out; false if there is none. */
+static inline bool di_ring_take(struct di_ring *ring, struct io_uring_cqe *cqe)
+{
+    struct io_uring_cq *cq = &ring->u.cq;
+    unsigned head = di_ring_relaxed(cq->khead); /* relaxed: only this thread writes it */
+    unsigned tail =
+        atomic_load_explicit((const _Atomic unsigned *)cq->ktail, memory_order_acquire); /* [cq] */
+    if (head == tail)
+        return false;
+    *cqe = cq->cqes[head & ring->completions_mask];
+    atomic_store_explicit((_Atomic unsigned *)cq->khead, head + 1, memory_order_release); /* [cq] */
+    return true;
+}
 
 /*
  * One io_uring_enter: submits what is queued, then waits for a completion for up to timeout_ns (0:
- * does not wait; negative: for ever), and lets the kernel post what it held back. It may return early
- * and empty-handed: callers loop. DUCT_OK, or EAGAIN: the kernel took nothing for want of memory, or
- * for completions that wait to be taken. Anything else: the ring is of no use any more.
+ * does not wait; negative: for ever), and lets the kernel post what it held back. It may return
+ * early and empty-handed: callers loop. DUCT_OK, or EAGAIN: the kernel took nothing for want of
+ * memory, or for completions that wait to be taken. Anything else: the ring is of no use any more.
  */
 enum duct_err di_ring_enter(struct di_ring *ring, int64_t timeout_ns) DUCT_NODISCARD;
-
-/* The oldest completion, copied out; false if there is none. */
-bool di_ring_take(struct di_ring *ring, struct io_uring_cqe *cqe);
 
 #endif

@@ -8,9 +8,9 @@
 #include "lib/io/io.h"
 
 /*
- * The TIMER operations in flight, earliest first: a binary heap of pointers. Each operation knows its
- * place (heap_index, from 1; 0: not in the heap), so that it can leave from anywhere in O(log n).
- * A zeroed struct is an empty heap.
+ * The TIMER operations in flight, earliest first: a binary heap of pointers. Each operation knows
+ * its place (heap_index, from 1; 0: not in the heap), so that it can leave from anywhere in O(log
+ * n). A zeroed struct is an empty heap.
  */
 struct di_timers {
     struct di_io_op **heap; /* [0] is not used */

@@ -11,11 +11,10 @@
 #include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
 #include "lib/base/error.h"
 #include "lib/io/due.h"
+#include "lib/io/epoll.h"
 #include "lib/io/io.h"
 #include "lib/io/ring.h"
 #include "lib/io/uring_ops.h"
@@ -36,11 +35,14 @@ struct uring {
     struct di_due due;
     struct di_wake wake;
     struct di_list flying;
+    struct di_list
+        recalled;        /* POLL and WORD operations taken back from the kernel, to go elsewhere */
+    struct di_io *epoll; /* goes on for us once exported, or NULL */
+    int exported;        /* its descriptor */
     unsigned put_off;
     bool woken;
-    bool wake_armed;  /* the poll of the wake's eventfd is queued or in the kernel */
-    bool dispatching; /* inside wait or close: they flush at their end */
-    int exported;     /* an epoll set of ring and timerfd, or -1 */
+    bool wake_armed; /* the poll of the wake's eventfd is queued or in the kernel */
+    bool recalling;  /* what the kernel cancels although nobody asked is recalled */
 };
 
 static struct uring *of(struct di_io *io)
@@ -60,13 +62,17 @@ static void land(struct uring *u, const struct io_uring_cqe *cqe)
     }
     struct di_io_op *op = (struct di_io_op *)(uintptr_t)cqe->user_data;
     int result = cqe->res;
+    di_list_remove(&op->node);
+    if (u->recalling && result == -ECANCELED && !op->canceling) {
+        di_list_append(&u->recalled, &op->node);
+        return;
+    }
     if (result == -EAGAIN && op->kind == DI_IO_WORD)
         result = 0; /* it had changed already */
     else if (result == -ECANCELED)
         result = DI_IO_CANCELED;
     else if (result < 0)
         result = DI_IO_FAILED;
-    di_list_remove(&op->node);
     di_due_put(&u->due, op, result);
 }
 
@@ -107,14 +113,6 @@ static struct io_uring_sqe *next_entry(struct uring *u)
     return di_ring_next(&u->ring);
 }
 
-static void flush_if_exported(struct uring *u)
-{
-    if (u->exported < 0 || u->dispatching)
-        return;
-    (void)flush(u);
-    di_due_arm(&u->due, u->woken);
-}
-
 static void arm_wake(struct uring *u)
 {
     struct io_uring_sqe *sqe = u->wake_armed ? NULL : next_entry(u);
@@ -140,9 +138,20 @@ static void queue(struct uring *u, struct di_io_op *op)
     di_list_append(&u->flying, &op->node);
 }
 
+/* Spares the system call to be told so. Relaxed: the kernel looks again, ordered with the wake;
+ * whoever reads what the change announces loads the word anew. */
+static bool changed(const struct di_io_op *op)
+{
+    return atomic_load_explicit(op->word, memory_order_relaxed) != op->expected;
+}
+
 static void uring_submit(struct di_io *io, struct di_io_op *op)
 {
     struct uring *u = of(io);
+    if (u->epoll != NULL) {
+        di_io_submit(u->epoll, op);
+        return;
+    }
     op->in_flight = true;
     if (u->due.closing)
         di_due_put(&u->due, op, DI_IO_CANCELED);
@@ -150,37 +159,41 @@ static void uring_submit(struct di_io *io, struct di_io_op *op)
         di_due_add_timer(&u->due, op);
     else if (op->kind == DI_IO_WORD && (io->can & DI_IO_CAN_WORD) == 0)
         di_due_put(&u->due, op, DI_IO_FAILED);
+    else if (op->kind == DI_IO_WORD && changed(op))
+        di_due_put(&u->due, op, 0);
     else
         queue(u, op);
-    flush_if_exported(u);
 }
 
-static void queue_cancel(struct uring *u, struct di_io_op *op)
+/* False if there is no room: a later request may fare better. */
+static bool queue_cancel(struct uring *u, struct di_io_op *op)
 {
     struct io_uring_sqe *sqe = next_entry(u);
     if (sqe == NULL)
-        return; /* a later request may fare better */
+        return false;
     io_uring_prep_cancel(sqe, op, 0);
     sqe->user_data = OF_CANCEL;
-    op->canceling = true;
+    return true;
 }
 
 static void uring_cancel(struct di_io *io, struct di_io_op *op)
 {
     struct uring *u = of(io);
-    if (!op->in_flight || op->ready || op->canceling)
+    if (u->epoll != NULL)
+        di_io_cancel(u->epoll, op);
+    else if (!op->in_flight || op->ready || op->canceling)
         return;
-    if (op->kind == DI_IO_TIMER)
+    else if (op->kind == DI_IO_TIMER)
         di_due_cancel_timer(&u->due, op);
     else
-        queue_cancel(u, op);
-    flush_if_exported(u);
+        op->canceling = queue_cancel(u, op);
 }
 
 static void uring_forget(struct di_io *io, struct di_io_op *op)
 {
-    (void)io; /* nothing of an operation stays behind its completion */
-    (void)op;
+    struct uring *u = of(io);
+    if (u->epoll != NULL) /* else nothing of an operation stays behind its completion */
+        di_io_forget(u->epoll, op);
 }
 
 static bool anything(const struct uring *u)
@@ -246,13 +259,12 @@ static enum duct_err collect(struct uring *u, int64_t deadline)
 static enum duct_err uring_wait(struct di_io *io, int64_t deadline)
 {
     struct uring *u = of(io);
-    u->dispatching = true;
+    if (u->epoll != NULL)
+        return di_io_wait(u->epoll, deadline);
     enum duct_err err = collect(u, deadline < 0 ? 0 : deadline);
     bool woken = u->woken;
     u->woken = false;
     bool ran = di_due_run(&u->due) || woken;
-    u->dispatching = false;
-    flush_if_exported(u);
     if (err)
         return err;
     return ran ? DUCT_OK : DUCT_EAGAIN;
@@ -269,34 +281,65 @@ static void uring_wake(struct di_io *io)
     di_wake_ring(&of(io)->wake);
 }
 
-static bool watch(int set, int fd)
+/*
+ * Takes everything in flight back from the kernel, and waits for its answers, because until then it
+ * holds references to the descriptors: a peer would not see the end of a socket that was closed.
+ * What turns out to have completed keeps its result. Cancelled one by one: "all of this ring" is
+ * newer than what we need (5.19). Making room may harvest, which takes operations out of either
+ * list: hence no walk along the links.
+ */
+static void recall(struct uring *u)
 {
-    struct epoll_event event = {.events = EPOLLIN};
-    return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0;
+    u->recalling = true;
+    while (!di_list_empty(&u->flying)) {
+        struct di_list asked;
+        di_list_init(&asked);
+        di_list_splice(&asked, &u->flying);
+        while (!di_list_empty(&asked)) {
+            struct di_io_op *op = di_container(asked.next, struct di_io_op, node);
+            di_list_remove(&op->node);
+            di_list_append(&u->flying, &op->node);
+            (void)queue_cancel(u, op);
+        }
+        if (enter(u, INT64_MAX) != DUCT_OK)
+            break; /* not our thread, or worse; the ring's end ends its waits, if later */
+        harvest(u);
+    }
+    di_list_splice(&u->recalled, &u->flying);
+    u->recalling = false;
 }
 
-/*
- * The ring's own descriptor polls readable while completions, or work that leads to them, are
- * there; the timerfd covers what the kernel does not know of. The wake's eventfd comes through the
- * ring.
- */
+static struct di_io_op *next_recalled(struct uring *u)
+{
+    if (di_list_empty(&u->recalled))
+        return NULL;
+    struct di_io_op *op = di_container(u->recalled.next, struct di_io_op, node);
+    di_list_remove(&op->node);
+    return op;
+}
+
 static int uring_fd(struct di_io *io)
 {
     struct uring *u = of(io);
-    if (u->exported >= 0)
+    if (u->epoll != NULL)
         return u->exported;
-    if (di_due_export(&u->due))
+    struct di_io *epoll;
+    if (di_epoll_open_exported(&epoll, &u->wake, &u->exported))
         return -1;
-    int set = epoll_create1(EPOLL_CLOEXEC);
-    if (set < 0 || !watch(set, u->ring.u.ring_fd) || !watch(set, u->due.fd)) {
-        (void)!di_fail_os(errno, "no descriptor for a loop");
-        if (set >= 0)
-            close(set);
-        return -1;
+    recall(u);
+    di_ring_close(&u->ring);
+    io->can = 0;
+    u->epoll = epoll;
+    for (struct di_io_op *op; (op = next_recalled(u)) != NULL;) {
+        if (op->canceling)
+            di_due_put(&u->due, op, DI_IO_CANCELED);
+        else
+            di_io_submit(epoll, op); /* a WORD fails there */
     }
-    u->exported = set;
-    flush_if_exported(u);
-    return set;
+    di_epoll_inherit(epoll, &u->due);
+    if (u->woken)
+        di_wake_ring(&u->wake); /* taken, and not yet reported */
+    return u->exported;
 }
 
 /*
@@ -311,83 +354,43 @@ static int uring_fd(struct di_io *io)
 static enum duct_err uring_adopt(struct di_io *io)
 {
     struct uring *u = of(io);
+    if (u->epoll != NULL)
+        return di_io_adopt(u->epoll);
     struct di_ring fresh;
     enum duct_err err = di_ring_open(&fresh);
     if (err)
         return err;
-    if (u->exported >= 0 && !watch(u->exported, fresh.u.ring_fd)) {
-        err = di_fail_os(errno, "no descriptor for a loop");
-        di_ring_close(&fresh);
-        return err;
-    }
-    struct io_uring_cqe cqe;
-    while (di_ring_take(&u->ring, &cqe)) {
-        struct di_io_op *op = (struct di_io_op *)(uintptr_t)cqe.user_data;
-        if (cqe.user_data > OF_WAKE && cqe.res == -ECANCELED && !op->canceling)
-            continue;
-        land(u, &cqe);
-    }
+    u->recalling = true;
+    harvest(u);
+    u->recalling = false;
+    di_list_splice(&u->recalled, &u->flying);
     di_ring_close(&u->ring);
     u->ring = fresh;
     u->wake_armed = false;
-    arm_wake(u);
-    struct di_list former;
-    di_list_init(&former);
-    di_list_splice(&former, &u->flying);
-    while (!di_list_empty(&former)) {
-        struct di_io_op *op = di_container(former.next, struct di_io_op, node);
-        di_list_remove(&op->node);
+    for (struct di_io_op *op; (op = next_recalled(u)) != NULL;) {
         if (op->canceling)
             di_due_put(&u->due, op, DI_IO_CANCELED);
         else
             queue(u, op);
     }
-    flush_if_exported(u);
     return DUCT_OK;
 }
 
-/*
- * Asked of the kernel one by one: "all of this ring" is newer than what we need (5.19). Making room
- * may harvest, which takes operations out of either list: hence no walk along the links.
- */
-static void cancel_flying(struct uring *u)
-{
-    struct di_list asked;
-    di_list_init(&asked);
-    di_list_splice(&asked, &u->flying);
-    while (!di_list_empty(&asked)) {
-        struct di_io_op *op = di_container(asked.next, struct di_io_op, node);
-        di_list_remove(&op->node);
-        di_list_append(&u->flying, &op->node);
-        if (!op->canceling)
-            queue_cancel(u, op);
-    }
-}
-
-/* The kernel's answers are waited for, because until then it holds references to the descriptors: a
- * peer would not see the end of a socket that was closed. */
 static void uring_close(struct di_io *io)
 {
     struct uring *u = of(io);
-    u->due.closing = true;
-    u->dispatching = true;
-    di_due_cancel_timers(&u->due);
-    while (!di_list_empty(&u->flying)) {
-        cancel_flying(u);
-        if (enter(u, INT64_MAX) != DUCT_OK)
-            break; /* not our thread, or worse; the ring's end ends its waits, if later */
-        harvest(u);
+    if (u->epoll != NULL) {
+        di_io_close(u->epoll);
+    } else {
+        u->due.closing = true;
+        di_due_cancel_timers(&u->due);
+        recall(u);
+        for (struct di_io_op *op; (op = next_recalled(u)) != NULL;)
+            di_due_put(&u->due, op, DI_IO_CANCELED);
+        while (di_due_run(&u->due))
+            continue; /* what done() submits now is canceled too */
+        di_ring_close(&u->ring);
     }
-    while (!di_list_empty(&u->flying)) {
-        struct di_io_op *op = di_container(u->flying.next, struct di_io_op, node);
-        di_list_remove(&op->node);
-        di_due_put(&u->due, op, DI_IO_CANCELED);
-    }
-    while (di_due_run(&u->due))
-        continue; /* what done() submits now is canceled too */
-    if (u->exported >= 0)
-        close(u->exported);
-    di_ring_close(&u->ring);
     di_wake_close(&u->wake);
     di_due_fini(&u->due);
     free(u);
@@ -411,8 +414,8 @@ static enum duct_err uring_open(struct di_io **io)
     }
     u->io.backend = &di_io_uring;
     u->io.can = di_ring_knows(&u->ring, DI_OP_FUTEX_WAIT) ? DI_IO_CAN_WORD : 0;
-    u->exported = -1;
     di_list_init(&u->flying);
+    di_list_init(&u->recalled);
     di_due_init(&u->due);
     *io = &u->io;
     return DUCT_OK;

@@ -8,8 +8,9 @@
 #include <duct/error.h>
 
 /*
- * The one thing another thread, or a signal handler, may do to a loop: make its wait return. An eventfd
- * that the loop watches, and a flag that spares the system call when the eventfd is already up.
+ * The one thing another thread, or a signal handler, may do to a loop: make its wait return. An
+ * eventfd that the loop watches, and a flag that spares the system call when the eventfd is already
+ * up.
  */
 struct di_wake {
     int fd;

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* WORD operations, where the backend has them, and their refusal, where not. */
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "tests/lib/io/suite.h"
+
+static void wake_word(const _Atomic uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+static bool can_word(struct di_io *io)
+{
+    if ((io->can & DI_IO_CAN_WORD) == 0)
+        cr_skip_test("this backend, or kernel, cannot wait for words");
+    return true;
+}
+
+EACH_BACKEND(a_word_that_cannot_be_waited_for_fails)
+{
+    if ((*loop)->can & DI_IO_CAN_WORD)
+        cr_skip_test("this one can");
+    _Atomic uint32_t word = 0;
+    struct probe p = word_probe(&word, 0);
+    di_io_submit(*loop, &p.op);
+    cr_assert_eq(p.count, 0);
+    cr_assert_eq(di_io_wait(*loop, 0), DUCT_OK);
+    cr_assert_eq(p.result, DI_IO_FAILED);
+}
+
+EACH_BACKEND(a_word_that_differs_already_completes)
+{
+    can_word(*loop);
+    _Atomic uint32_t word = 5;
+    struct probe p = word_probe(&word, 4);
+    di_io_submit(*loop, &p.op);
+    cr_assert_eq(p.count, 0);
+    cr_assert_eq(di_io_wait(*loop, INT64_MAX), DUCT_OK);
+    cr_assert_eq(p.count, 1);
+    cr_assert_eq(p.result, 0);
+}
+
+/* The change comes between submission and the kernel's look: the kernel's answer to that is no
+ * error. */
+EACH_BACKEND(a_word_that_changes_before_the_kernel_looks_completes)
+{
+    can_word(*loop);
+    _Atomic uint32_t word = 4;
+    struct probe p = word_probe(&word, 4);
+    di_io_submit(*loop, &p.op);
+    atomic_store(&word, 5);
+    cr_assert_eq(di_io_wait(*loop, INT64_MAX), DUCT_OK);
+    cr_assert_eq(p.count, 1);
+    cr_assert_eq(p.result, 0);
+}
+
+EACH_BACKEND(a_word_that_is_equal_waits_until_woken)
+{
+    can_word(*loop);
+    _Atomic uint32_t word = UINT32_MAX; /* the value is not sign-extended on its way */
+    struct probe p = word_probe(&word, UINT32_MAX);
+    di_io_submit(*loop, &p.op);
+    cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
+    cr_assert_eq(di_io_wait(*loop, di_io_now(*loop) + MS), DUCT_EAGAIN);
+    atomic_store(&word, 0);
+    wake_word(&word);
+    cr_assert_eq(di_io_wait(*loop, 0), DUCT_OK);
+    cr_assert_eq(p.count, 1);
+    cr_assert_eq(p.result, 0);
+}
+
+EACH_BACKEND(an_address_that_is_none_fails)
+{
+    can_word(*loop);
+    _Atomic uint32_t *page =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct probe p = word_probe(page, 0);
+    di_io_submit(*loop, &p.op); /* looked at here, gone when the kernel looks */
+    munmap(page, 4096);
+    cr_assert_eq(di_io_wait(*loop, INT64_MAX), DUCT_OK);
+    cr_assert_eq(p.result, DI_IO_FAILED);
+}
+
+/* What the library does: the word is the peer's, mapped read-only here, writable there. */
+EACH_BACKEND(a_read_only_word_is_woken_by_another_process)
+{
+    can_word(*loop);
+    int fd = memfd_create("word", MFD_CLOEXEC);
+    cr_assert_eq(ftruncate(fd, 4096), 0);
+    const _Atomic uint32_t *seen = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+    cr_assert(seen != MAP_FAILED);
+    int go[2];
+    cr_assert_eq(pipe(go), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        _Atomic uint32_t *own = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        char c;
+        for (uint32_t i = 1; i <= 100; i++) {
+            if (read(go[0], &c, 1) != 1)
+                _exit(1);
+            atomic_store(own, i);
+            wake_word(own);
+        }
+        _exit(0);
+    }
+    struct probe p = word_probe(seen, 0);
+    for (uint32_t i = 0; i < 100; i++) {
+        p.op.expected = i;
+        di_io_submit(*loop, &p.op);
+        cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN); /* it really waits in the kernel */
+        cr_assert_eq(write(go[1], "g", 1), 1);
+        while (p.count == (int)i)
+            cr_assert_eq(di_io_wait(*loop, di_io_now(*loop) + 10000 * MS), DUCT_OK);
+        cr_assert_eq(p.result, 0);
+        cr_assert_eq(atomic_load(seen), i + 1);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    cr_assert_eq(status, 0);
+}
+
+EACH_BACKEND(cancel_of_words)
+{
+    can_word(*loop);
+    _Atomic uint32_t word = 0;
+    struct probe p = word_probe(&word, 0);
+    for (int round = 0; round < 1000; round++) {
+        int before = p.count;
+        di_io_submit(*loop, &p.op);
+        if (round % 3 == 0)
+            di_io_wait(*loop, 0);
+        if (round % 2 == 0) {
+            atomic_fetch_add(&word, 1);
+            wake_word(&word);
+        }
+        di_io_cancel(*loop, &p.op);
+        while (p.count == before)
+            cr_assert_eq(di_io_wait(*loop, INT64_MAX), DUCT_OK);
+        cr_assert_eq(p.count, before + 1);
+        cr_assert(p.result == 0 || p.result == DI_IO_CANCELED);
+        p.op.expected = atomic_load(&word);
+    }
+    cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
+}
+
+EACH_BACKEND(thousands_of_words_and_polls_at_once)
+{
+    enum { MANY = 3000, FDS = 1000 };
+    can_word(*loop);
+    static _Atomic uint32_t words[MANY];
+    static struct probe on_words[MANY], on_fds[FDS];
+    static int fds[FDS];
+    for (int i = 0; i < MANY; i++) {
+        on_words[i] = word_probe(&words[i], 0);
+        di_io_submit(*loop, &on_words[i].op);
+    }
+    for (int i = 0; i < FDS; i++) {
+        fds[i] = event_fd();
+        on_fds[i] = poll_probe(fds[i], POLLIN);
+        di_io_submit(*loop, &on_fds[i].op);
+    }
+    cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
+    for (int i = 0; i < MANY; i++) {
+        atomic_store(&words[i], 1);
+        wake_word(&words[i]);
+        if (i < FDS)
+            raise_fd(fds[i]);
+    }
+    int done = 0;
+    while (done < MANY + FDS) {
+        cr_assert_eq(di_io_wait(*loop, di_io_now(*loop) + 10000 * MS), DUCT_OK);
+        done = 0;
+        for (int i = 0; i < MANY; i++)
+            done += on_words[i].count + (i < FDS ? on_fds[i].count : 0);
+    }
+    for (int i = 0; i < MANY; i++)
+        cr_assert(on_words[i].count == 1 && on_words[i].result == 0);
+    for (int i = 0; i < FDS; i++)
+        cr_assert(on_fds[i].count == 1 && on_fds[i].result == POLLIN);
+}
+
+/* --- no wake is lost: a thread changes the word as fast as it can, in step with the waiter --- */
+
+struct duel {
+    _Atomic uint32_t turn; /* the ringer's */
+    _Atomic uint32_t seen; /* the waiter's */
+    uint32_t rounds;
+};
+
+static void *ringer(void *arg)
+{
+    struct duel *d = arg;
+    for (uint32_t i = 1; i <= d->rounds; i++) {
+        while (atomic_load(&d->seen) != i - 1)
+            continue;
+        atomic_store(&d->turn, i);
+        wake_word(&d->turn);
+    }
+    return NULL;
+}
+
+EACH_BACKEND(no_wake_of_a_word_is_lost)
+{
+    can_word(*loop);
+    struct duel d = {.rounds = 20000};
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, ringer, &d), 0);
+    struct probe p = word_probe(&d.turn, 0);
+    for (uint32_t i = 0; i < d.rounds; i++) {
+        while (atomic_load(&d.turn) == i) {
+            int before = p.count;
+            p.op.expected = i;
+            di_io_submit(*loop, &p.op);
+            while (p.count == before)
+                cr_assert_eq(di_io_wait(*loop, di_io_now(*loop) + 10000 * MS), DUCT_OK,
+                             "round %u: nothing for ten seconds", i);
+        }
+        atomic_store(&d.seen, i + 1);
+    }
+    pthread_join(thread, NULL);
+}
