@@ -49,7 +49,7 @@ struct bench_plan {
  * round trip, so the tail comes from operations timed one by one, each 20 ns too long. Streams and
  * costs have batches only: one message of a stream has no time of its own.
  */
-enum { BENCH_BATCHES_MAX = 4096, BENCH_SINGLES_MAX = 32768 };
+enum { BENCH_BATCHES_MAX = 4096, BENCH_SINGLES_MAX = 32768, BENCH_GEOMETRY_BYTES = 80 };
 
 /* What one run measured. Written by `first`, read by the parent once both children have ended. */
 struct bench_tape {
@@ -81,10 +81,12 @@ struct bench_case {
     size_t param; /* the case's own: so that one file can offer a ring with this many slots and with
                      that many */
     /*
-     * Name of the case, at the same size and place, that this one is divided by; NULL for a
-     * baseline.
+     * Name of the case, at the same size and place, that this one is divided by; at its smallest
+     * size when this one's is not among them. NULL for a baseline.
      */
     const char *baseline;
+    /* What a subject was opened with, in the words of its address. Told with the results. */
+    char geometry[BENCH_GEOMETRY_BYTES];
     size_t (*shared_bytes)(const struct bench_case *what); /* NULL: none */
     bool (*setup)(struct bench_run *run);
     void (*first)(struct bench_run *run);

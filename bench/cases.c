@@ -17,6 +17,9 @@ void cases_fill(struct cases *cases)
     base_wake_cases(cases);
     base_memcpy_cases(cases);
     base_fd_cases(cases);
+    subject_pingpong_cases(cases);
+    subject_stream_cases(cases);
+    subject_dial_cases(cases);
 }
 
 void cases_add(struct cases *cases, const struct bench_case *what)
@@ -39,13 +42,19 @@ void cases_add_sizes(struct cases *cases, const struct bench_case *what)
 
 const struct bench_case *cases_baseline_of(const struct cases *cases, const struct bench_case *what)
 {
+    const struct bench_case *smallest = NULL;
+
     for (size_t i = 0; what->baseline != NULL && i < cases->count; i++) {
         const struct bench_case *other = &cases->list[i];
-        if (other->size == what->size && other->place == what->place &&
-            strcmp(other->name, what->baseline) == 0)
+        if (other == what || other->place != what->place ||
+            strcmp(other->name, what->baseline) != 0)
+            continue;
+        if (other->size == what->size)
             return other;
+        if (smallest == NULL || other->size < smallest->size)
+            smallest = other;
     }
-    return NULL;
+    return smallest;
 }
 
 const char *cases_kind_name(enum bench_kind kind)

@@ -26,7 +26,7 @@ void cases_add(struct cases *cases, const struct bench_case *what);
 /* The same at each of cases_sizes. */
 void cases_add_sizes(struct cases *cases, const struct bench_case *what);
 
-/* The case so named with this one's size and place; NULL when there is none. */
+/* See bench_case.baseline; NULL when there is none. */
 const struct bench_case *cases_baseline_of(const struct cases *cases,
                                            const struct bench_case *what);
 
@@ -41,5 +41,10 @@ void base_ring_cases(struct cases *cases);
 void base_wake_cases(struct cases *cases);
 void base_memcpy_cases(struct cases *cases);
 void base_fd_cases(struct cases *cases);
+
+/* One per subject_*.c. */
+void subject_pingpong_cases(struct cases *cases);
+void subject_stream_cases(struct cases *cases);
+void subject_dial_cases(struct cases *cases);
 
 #endif

@@ -37,3 +37,17 @@ uint64_t payload_consume_large(const void *from, size_t bytes)
 {
     return consume(from, bytes);
 }
+
+static PAYLOAD_CLONES void fill(void *to, size_t bytes, uint64_t seed)
+{
+    unsigned char *at = to;
+    for (size_t i = 0; i < bytes / 8; i++) {
+        uint64_t word = seed + i;
+        memcpy(at + 8 * i, &word, 8);
+    }
+}
+
+void payload_fill_large(void *to, size_t bytes, uint64_t seed)
+{
+    fill(to, bytes, seed);
+}

@@ -36,6 +36,17 @@ static inline void payload_fill(void *to, size_t bytes, uint64_t seed)
     }
 }
 
+/* The same as payload_fill(), for when a call is small beside the bytes. */
+void payload_fill_large(void *to, size_t bytes, uint64_t seed);
+
+static inline void payload_fill_any(void *to, size_t bytes, uint64_t seed)
+{
+    if (bytes >= PAYLOAD_LARGE)
+        payload_fill_large(to, bytes, seed);
+    else
+        payload_fill(to, bytes, seed);
+}
+
 /* The same as payload_consume(), for when a call is small beside the bytes. */
 uint64_t payload_consume_large(const void *from, size_t bytes);
 

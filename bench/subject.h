@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the subjects share: duct itself between the two processes of a run. One listens, the other
+ * dials; from then on both hold a pipe, and count what they sent and read.
+ *
+ * Payloads are not constant: message number n is filled with payload_fill(.., n), so that the sum
+ * of all that was read also tells a lost message from a repeated one.
+ */
+#ifndef BENCH_SUBJECT_H
+#define BENCH_SUBJECT_H
+
+#include <duct/duct.h>
+
+#include "bench/cases.h"
+#include "bench/payload.h"
+
+enum {
+    /* What duct_write() carries here; larger messages are built where they will be read. */
+    SUBJECT_SMALL_MAX = 64,
+    SUBJECT_BATCH = 32,
+};
+
+/* No wait of a subject is longer. Far more than a healthy run takes. */
+#define SUBJECT_WAIT_NS (5 * DUCT_SECOND)
+
+struct subject {
+    struct duct_listener *listener; /* NULL on the side that dialled */
+    struct duct_pipe *pipe;
+    size_t size;
+    uint64_t sent; /* messages; also the seed of the last */
+    uint64_t sum;  /* of all that was read */
+    bool failed;   /* a call did; what follows does nothing */
+};
+
+/*
+ * `setup` of every subject: an address that no other run has. In run->own, valid until the next
+ * setup.
+ */
+bool subject_setup(struct bench_run *run);
+const char *subject_url(const struct bench_run *run);
+
+/* Opens the pipe: `first` listens, the other dials. Ends the process when that fails. */
+struct subject subject_open(struct bench_run *run, bool is_first);
+
+/*
+ * The end of a side that has read `total` messages: closes in order, and makes the run void unless
+ * every call worked and the sum is right. With read_in_full false the sum is not looked at.
+ */
+void subject_close(struct subject *side, struct bench_run *run, bool is_first, bool read_in_full,
+                   uint64_t total);
+
+/* Prints what duct has to say of its last failure, and marks the side. False. */
+bool subject_fail(struct subject *side, const char *call, enum duct_err err);
+
+/* True while the side is sound. */
+static inline bool subject_ok(struct subject *side, const char *call, enum duct_err err)
+{
+    return __builtin_expect(err == DUCT_OK, 1) || subject_fail(side, call, err);
+}
+
+/* Sum of the words of messages 1 .. total. */
+uint64_t subject_sum(size_t size, uint64_t total);
+
+/* `what` with the options of its address printed into it; the format's result must fit. */
+struct bench_case subject_with(const struct bench_case *what, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Streams one way through a duct pipe, both sides spinning: one call a message, and 32 messages a
+ * call. Copied in and out (duct_write, duct_read) for small payloads; built and read in the pool
+ * (loan, send, recv, release) for all.
+ *
+ * `first` receives, as every stream's does.
+ */
+#include <stdlib.h>
+#include "bench/subject.h"
+
+enum { SINGLE = 1, BATCH = SUBJECT_BATCH };
+
+static inline size_t up_to(uint64_t left, size_t batch)
+{
+    return left < batch ? (size_t)left : batch;
+}
+
+/* ---- Copied ---- */
+
+static inline __attribute__((always_inline)) void read_sized(struct subject *side, uint64_t count,
+                                                             size_t size)
+{
+    unsigned char in[SUBJECT_SMALL_MAX];
+    size_t got = 0;
+
+    for (uint64_t i = 0; i < count && !side->failed; i++) {
+        if (subject_ok(side, "read",
+                       duct_read(side->pipe, in, sizeof(in), &got, NULL, SUBJECT_WAIT_NS)) &&
+            got == size)
+            side->sum += payload_consume(in, size);
+    }
+}
+
+static void read_many(void *state, uint64_t count)
+{
+    struct subject *side = state;
+    if (side->size == 8)
+        read_sized(side, count, 8);
+    else
+        read_sized(side, count, side->size);
+}
+
+static inline __attribute__((always_inline)) void write_sized(struct subject *side, uint64_t count,
+                                                              size_t size)
+{
+    unsigned char out[SUBJECT_SMALL_MAX];
+
+    for (uint64_t i = 0; i < count && !side->failed; i++) {
+        payload_fill(out, size, ++side->sent);
+        subject_ok(side, "write", duct_write(side->pipe, out, size, 0, SUBJECT_WAIT_NS));
+    }
+}
+
+static void write_many(struct subject *side, uint64_t count)
+{
+    if (side->size == 8)
+        write_sized(side, count, 8);
+    else
+        write_sized(side, count, side->size);
+}
+
+static inline __attribute__((always_inline)) void read_batches(struct subject *side, uint64_t count,
+                                                               size_t size)
+{
+    unsigned char in[BATCH][SUBJECT_SMALL_MAX];
+    struct duct_buffer buffers[BATCH];
+
+    for (size_t i = 0; i < BATCH; i++)
+        buffers[i] = (struct duct_buffer){.data = in[i], .capacity = size};
+    for (uint64_t left = count; left > 0 && !side->failed;) {
+        size_t done = 0;
+        if (!subject_ok(side, "read_batch",
+                        duct_read_batch(side->pipe, buffers, up_to(left, BATCH), &done,
+                                        SUBJECT_WAIT_NS)))
+            return;
+        for (size_t i = 0; i < done; i++)
+            side->sum += payload_consume(in[i], size);
+        left -= done;
+    }
+}
+
+static void read_batched(void *state, uint64_t count)
+{
+    struct subject *side = state;
+    if (side->size == 8)
+        read_batches(side, count, 8);
+    else
+        read_batches(side, count, side->size);
+}
+
+static inline __attribute__((always_inline)) void write_batches(struct subject *side,
+                                                                uint64_t count, size_t size)
+{
+    unsigned char out[BATCH][SUBJECT_SMALL_MAX];
+    struct duct_view views[BATCH];
+
+    for (size_t i = 0; i < BATCH; i++)
+        views[i] = (struct duct_view){.data = out[i], .size = size};
+    for (uint64_t left = count; left > 0 && !side->failed;) {
+        size_t wanted = up_to(left, BATCH);
+        for (size_t i = 0; i < wanted; i++)
+            payload_fill(out[i], size, ++side->sent);
+        for (size_t at = 0, done = 0; at < wanted && !side->failed; at += done)
+            subject_ok(side, "write_batch",
+                       duct_write_batch(side->pipe, views + at, wanted - at, &done,
+                                        SUBJECT_WAIT_NS));
+        left -= wanted;
+    }
+}
+
+static void write_batched(struct subject *side, uint64_t count)
+{
+    if (side->size == 8)
+        write_batches(side, count, 8);
+    else
+        write_batches(side, count, side->size);
+}
+
+/* ---- Loaned ---- */
+
+static void take_one(struct subject *side, struct duct_msg *msg)
+{
+    if (msg->size == side->size)
+        side->sum += payload_consume(msg->data, msg->size);
+    subject_ok(side, "release", duct_msg_release(msg));
+}
+
+static void recv_many(void *state, uint64_t count)
+{
+    struct subject *side = state;
+    struct duct_msg msg;
+
+    for (uint64_t i = 0; i < count && !side->failed; i++) {
+        if (subject_ok(side, "recv", duct_recv(side->pipe, &msg, SUBJECT_WAIT_NS)))
+            take_one(side, &msg);
+    }
+}
+
+static void recv_batched(void *state, uint64_t count)
+{
+    struct subject *side = state;
+    struct duct_msg msgs[BATCH];
+
+    for (uint64_t left = count; left > 0 && !side->failed;) {
+        size_t done = 0;
+        if (!subject_ok(
+                side, "recv_batch",
+                duct_recv_batch(side->pipe, msgs, up_to(left, BATCH), &done, SUBJECT_WAIT_NS)))
+            return;
+        for (size_t i = 0; i < done; i++)
+            take_one(side, &msgs[i]);
+        left -= done;
+    }
+}
+
+/* Takes a loan, waiting if it must, and builds the next message in it. */
+static inline bool build(struct subject *side, struct duct_msg *msg)
+{
+    if (!subject_ok(side, "loan",
+                    duct_msg_loan_aligned(side->pipe, side->size, DUCT_ALIGN_LINE, SUBJECT_WAIT_NS,
+                                          msg)))
+        return false;
+    payload_fill_any(msg->data, side->size, ++side->sent);
+    return true;
+}
+
+static void send_many(struct subject *side, uint64_t count)
+{
+    struct duct_msg msg;
+
+    for (uint64_t i = 0; i < count && !side->failed; i++) {
+        if (build(side, &msg))
+            subject_ok(side, "send", duct_send(side->pipe, &msg, SUBJECT_WAIT_NS));
+    }
+}
+
+/*
+ * A batch is what the pool has, up to 32: a sender that held back finished messages until it has 32
+ * would starve its receiver of large ones.
+ */
+static void send_batched(struct subject *side, uint64_t count)
+{
+    struct duct_msg msgs[BATCH];
+
+    for (uint64_t left = count; left > 0 && !side->failed;) {
+        size_t wanted = 0;
+        if (!build(side, &msgs[wanted++]))
+            return;
+        while (wanted < up_to(left, BATCH) &&
+               duct_msg_loan(side->pipe, side->size, &msgs[wanted]) == DUCT_OK) {
+            payload_fill_any(msgs[wanted].data, side->size, ++side->sent);
+            wanted++;
+        }
+        for (size_t at = 0, done = 0; at < wanted && !side->failed; at += done)
+            subject_ok(side, "send_batch",
+                       duct_send_batch(side->pipe, msgs + at, wanted - at, &done, SUBJECT_WAIT_NS));
+        left -= wanted;
+    }
+}
+
+/* ---- Cases ---- */
+
+#define STREAM(name, many_in, many_out)                                               \
+    static void name##_first(struct bench_run *run)                                   \
+    {                                                                                 \
+        struct subject side = subject_open(run, true);                                \
+        bench_drive(run, many_in, &side);                                             \
+        subject_close(&side, run, true, true, bench_total(&run->plan));               \
+    }                                                                                 \
+    static void name##_second(struct bench_run *run)                                  \
+    {                                                                                 \
+        struct subject side = subject_open(run, false);                               \
+        many_out(&side, bench_total(&run->plan));                                     \
+        subject_close(&side, run, false, false, 0);                                   \
+    }
+
+STREAM(copied, read_many, write_many)
+STREAM(copied_batch, read_batched, write_batched)
+STREAM(loaned, recv_many, send_many)
+STREAM(loaned_batch, recv_batched, send_batched)
+
+/* A ring and a pool deep enough that neither side treads on the other's heels; see base_ring.c. */
+static void add(struct cases *cases, const struct bench_case *what)
+{
+    const char *slots = getenv("B_SLOTS");
+    const char *pool = getenv("B_POOL");
+    struct bench_case with =
+        subject_with(what, "slots=%s&max_msg=%zu&pool=%s&wait=spin", slots?slots:"4096", what->size, pool?pool:"4m");
+    cases_add(cases, &with);
+}
+
+void subject_stream_cases(struct cases *cases)
+{
+    static const struct {
+        const char *name, *about;
+        size_t size_max;
+        void (*first)(struct bench_run *run);
+        void (*second)(struct bench_run *run);
+    } kinds[] = {
+        {"duct.stream", "duct_write and duct_read, one message a call", SUBJECT_SMALL_MAX,
+         copied_first, copied_second},
+        {"duct.stream.batch", "duct_write_batch and duct_read_batch of 32", SUBJECT_SMALL_MAX,
+         copied_batch_first, copied_batch_second},
+        {"duct.loaned", "loan, fill, send; recv, read, release", SIZE_MAX, loaned_first,
+         loaned_second},
+        {"duct.loaned.batch", "the same, sent and received 32 a call", SIZE_MAX, loaned_batch_first,
+         loaned_batch_second},
+    };
+    for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+        for (size_t i = 0; i < CASES_SIZES && cases_sizes[i] <= kinds[k].size_max; i++) {
+            bool stamp = cases_sizes[i] == 8 && kinds[k].size_max == SUBJECT_SMALL_MAX;
+            add(cases, &(struct bench_case){
+                           .name = kinds[k].name,
+                           .about = kinds[k].about,
+                           .kind = BENCH_STREAM,
+                           .place = BENCH_PAIR,
+                           .size = cases_sizes[i],
+                           .baseline = stamp ? "base.stamp" : "base.ring",
+                           .setup = subject_setup,
+                           .first = kinds[k].first,
+                           .second = kinds[k].second,
+                       });
+        }
+    }
+}
