@@ -21,11 +21,14 @@ static uint32_t power_of_two_at_least(uint32_t value)
     return power;
 }
 
-static uint32_t immediate_max(uint32_t slots)
+static uint32_t immediate_max(uint32_t slots, uint32_t max_msg)
 {
     /* A message may take half of the ring at most, so that two always fit. */
     uint32_t more = slots / 2 - 1 < DI_MORE_MAX ? slots / 2 - 1 : DI_MORE_MAX;
-    return DI_SLOT_BYTES + more * DI_MORE_BYTES;
+    uint32_t fits = DI_SLOT_BYTES + more * DI_MORE_BYTES;
+
+    /* What is at most this long is sent without a look at max_msg. */
+    return fits < max_msg ? fits : max_msg;
 }
 
 /* Fills what follows from the header: offsets and counts. */
@@ -44,7 +47,7 @@ static void derive(struct di_geometry *geometry)
     geometry->blocks = first;
     geometry->blocks_max = first * header->pool_segments_max;
     geometry->returns_at = DI_OUTBOX_SLOTS_AT + (uint64_t)header->slots * sizeof(struct di_slot);
-    geometry->immediate_max = immediate_max(header->slots);
+    geometry->immediate_max = immediate_max(header->slots, header->max_msg);
 }
 
 void di_geometry_plan(struct di_geometry *geometry, uint32_t slots, uint32_t max_msg,

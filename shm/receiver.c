@@ -37,6 +37,7 @@ enum duct_err di_receiver_init(struct di_receiver *receiver, const struct di_rec
                             .mask = peer_header->slots - 1,
                             .head = peer_header->start,
                             .published = peer_header->start,
+                            .seen = peer_header->start,
                             .consumed = &receiver->page->consumed};
     receiver->ringer = (struct di_ringer){.word = di_peer_field(peer, struct di_sender_page, park),
                                           .bell = &receiver->page->space_bell,
@@ -182,9 +183,7 @@ static inline void advance(struct di_receiver *receiver, const struct arrival *a
     receiver->ring.head += arrival->slots;
     receiver->msgs++;
     receiver->bytes += arrival->size;
-    if (receiver->ring.head - receiver->ring.published >= receiver->batch ||
-        di_ringer_wanted(&receiver->ringer) != 0)
-        di_receiver_publish(receiver);
+    di_receiver_taken(receiver);
 }
 
 enum duct_err di_receiver_recv(struct di_receiver *receiver, struct duct_msg *msg)
@@ -220,6 +219,35 @@ enum duct_err di_receiver_recv(struct di_receiver *receiver, struct duct_msg *ms
     receiver->handed_out++;
     advance(receiver, &arrival);
     return DUCT_OK;
+}
+
+size_t di_receiver_read_run(struct di_receiver *receiver, struct duct_buffer *buffers, size_t count)
+{
+    struct di_ring_in ring = receiver->ring; /* in registers: the copies below might alias it */
+    uint64_t bytes = 0;
+    size_t i;
+
+    for (i = 0; i < count && di_ring_look(&ring) == DI_RING_READY; i++) {
+        const DI_PEER void *slot = di_ring_slot(&ring, ring.head);
+        uint64_t head = di_peer_load(di_peer_field(slot, struct di_slot, head));
+        uint32_t size = (uint32_t)head;
+
+        if (head != di_head_make(size, DI_KIND_IMMEDIATE) || size > DI_SLOT_BYTES ||
+            size > buffers[i].capacity)
+            break;
+        buffers[i].size = size;
+        buffers[i].tag = di_peer_load(di_peer_field(slot, struct di_slot, tag));
+        di_copy_small(buffers[i].data, di_peer_address(di_peer_field(slot, struct di_slot, bytes)),
+                      size);
+        di_ring_fetch_ahead(&ring);
+        bytes += size;
+        ring.head++;
+    }
+    receiver->ring.head = ring.head;
+    receiver->msgs += i;
+    receiver->bytes += bytes;
+    di_receiver_taken(receiver);
+    return i;
 }
 
 enum duct_err di_receiver_read(struct di_receiver *receiver, void *data, size_t capacity,

@@ -11,6 +11,7 @@
 
 #include "lib/base/msg_owner.h"
 #include "shm/cells.h"
+#include "shm/distance.h"
 #include "shm/geometry.h"
 #include "shm/park.h"
 #include "shm/returns.h"
@@ -60,6 +61,7 @@ struct di_receiver {
     uint64_t handed_out; /* messages ever given to the application as views */
     uint64_t given_back; /* and released by the owner thread */
 
+    struct di_distance distance;
     struct di_sleeper sleeper; /* for DATA */
     uint64_t awake_since;      /* msgs at the last sleep */
     uint64_t asymmetric_after; /* 0: never */
@@ -117,6 +119,11 @@ enum duct_err di_receiver_recv(struct di_receiver *receiver, struct duct_msg *ms
 enum duct_err di_receiver_read(struct di_receiver *receiver, void *data, size_t capacity,
                                size_t *size, uint64_t *tag);
 
+/* Copies out the run of messages at the head that lie in one slot each and fit their buffers.
+ * Returns how many; 0 says nothing about why. */
+size_t di_receiver_read_run(struct di_receiver *receiver, struct duct_buffer *buffers,
+                            size_t count);
+
 /* Sets up the releases; part of di_receiver_init(), in a file of their own. */
 void di_receiver_release_init(struct di_receiver *receiver);
 
@@ -125,6 +132,44 @@ void di_receiver_collect(struct di_receiver *receiver);
 
 /* Shows the peer what was consumed and returned, and wakes it if it waits for that. */
 void di_receiver_publish(struct di_receiver *receiver);
+
+/* A message was taken; part of every receive. */
+static inline void di_receiver_taken(struct di_receiver *receiver)
+{
+    struct di_ring_in *ring = &receiver->ring;
+
+    if (__builtin_expect(ring->head - ring->published >= receiver->batch, 0)) {
+        di_receiver_publish(receiver);
+        if (ring->mask >= 2 * DI_DISTANCE_AHEAD)
+            di_ring_look_ahead(ring, DI_DISTANCE_AHEAD);
+    } else if (__builtin_expect(di_ringer_wanted(&receiver->ringer) != 0, 0)) {
+        di_receiver_publish(receiver);
+    }
+}
+
+/* The fast path of di_receiver_read(): a message of one slot that fits. False: take the other. */
+static inline bool di_receiver_read_fast(struct di_receiver *receiver, void *data, size_t capacity,
+                                         size_t *size_out, uint64_t *tag)
+{
+    const DI_PEER void *slot = di_ring_slot(&receiver->ring, receiver->ring.head);
+
+    if (di_ring_look(&receiver->ring) != DI_RING_READY)
+        return false;
+    uint64_t head = di_peer_load(di_peer_field(slot, struct di_slot, head));
+    uint32_t size = (uint32_t)head;
+    if (head != di_head_make(size, DI_KIND_IMMEDIATE) || size > DI_SLOT_BYTES || size > capacity)
+        return false;
+    di_copy_small(data, di_peer_address(di_peer_field(slot, struct di_slot, bytes)), size);
+    *size_out = size;
+    if (tag != NULL)
+        *tag = di_peer_load(di_peer_field(slot, struct di_slot, tag));
+    di_ring_fetch_ahead(&receiver->ring);
+    receiver->ring.head++;
+    receiver->msgs++;
+    receiver->bytes += size;
+    di_receiver_taken(receiver);
+    return true;
+}
 
 /* Publishes if anything is due. */
 static inline void di_receiver_publish_due(struct di_receiver *receiver)

@@ -94,6 +94,10 @@ bool di_sender_ready(struct di_sender *sender, bool blocks, enum duct_err *err);
 /* Copies the counters to where tools read them. */
 void di_sender_show_counters(struct di_sender *sender);
 
+/* Publishes copies of as many views as go; *done is how many. */
+enum duct_err di_sender_put_batch(struct di_sender *sender, const struct duct_view *views,
+                                  size_t count, size_t *done);
+
 /* Tells the peer's receiver that there is something for it. True if that took a fence. */
 static inline bool di_sender_flush(struct di_sender *sender)
 {

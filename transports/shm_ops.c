@@ -98,6 +98,9 @@ enum duct_err shm_pipe_read(struct duct_pipe *pipe, void *data, size_t capacity,
                             uint64_t *tag)
 {
     struct shm_pipe *shm = shm_of(pipe);
+
+    if (__builtin_expect(di_receiver_read_fast(shm->receiver, data, capacity, size, tag), 1))
+        return DUCT_OK;
     enum duct_err err = di_receiver_read(shm->receiver, data, capacity, size, tag);
 
     if (__builtin_expect(err == DUCT_EAGAIN, 0)) {
@@ -128,17 +131,12 @@ enum duct_err shm_pipe_send_batch(struct duct_pipe *pipe, struct duct_msg *msgs,
 enum duct_err shm_pipe_write_batch(struct duct_pipe *pipe, const struct duct_view *views,
                                    size_t count, size_t *done)
 {
-    struct di_sender *sender = shm_of(pipe)->sender;
-    enum duct_err err = DUCT_OK;
-    size_t i = 0;
+    struct shm_pipe *shm = shm_of(pipe);
+    enum duct_err err = di_sender_put_batch(shm->sender, views, count, done);
 
-    while (i < count &&
-           (err = di_sender_put(sender, views[i].data, views[i].size, views[i].tag)) == DUCT_OK)
-        i++;
-    if (i > 0)
-        tell(shm_of(pipe));
-    *done = i;
-    return shm_pipe_result(shm_of(pipe), err);
+    if (*done > 0)
+        tell(shm);
+    return shm_pipe_result(shm, err);
 }
 
 enum duct_err shm_pipe_recv_batch(struct duct_pipe *pipe, struct duct_msg *msgs, size_t count,
@@ -164,20 +162,20 @@ enum duct_err shm_pipe_read_batch(struct duct_pipe *pipe, struct duct_buffer *bu
                                   size_t *done)
 {
     struct di_receiver *receiver = shm_of(pipe)->receiver;
-    enum duct_err err = shm_pipe_read(pipe, buffers[0].data, buffers[0].capacity, &buffers[0].size,
-                                      &buffers[0].tag);
-    size_t i = 0;
+    enum duct_err err = DUCT_OK;
+    size_t i = di_receiver_read_run(receiver, buffers, count);
 
-    if (err == DUCT_OK) {
-        for (i = 1; i < count && di_receiver_ready(receiver); i++) {
-            err = di_receiver_read(receiver, buffers[i].data, buffers[i].capacity, &buffers[i].size,
-                                   &buffers[i].tag);
-            if (err != DUCT_OK)
-                break;
-        }
+    /* What stopped the run: nothing more, or a message of another kind. */
+    while (i < count && (i == 0 || di_receiver_ready(receiver))) {
+        err = shm_pipe_read(pipe, buffers[i].data, buffers[i].capacity, &buffers[i].size,
+                            &buffers[i].tag);
+        if (err != DUCT_OK)
+            break;
+        i++;
+        i += di_receiver_read_run(receiver, buffers + i, count - i);
     }
     *done = i;
-    return shm_pipe_result(shm_of(pipe), err);
+    return err;
 }
 
 void shm_pipe_flush(struct duct_pipe *pipe)

@@ -82,7 +82,7 @@ void shm_pipe_flush(struct duct_pipe *pipe);
 unsigned shm_pipe_ready(struct duct_pipe *pipe, unsigned want);
 unsigned shm_pipe_arm(struct duct_pipe *pipe, unsigned want, bool blocking, enum duct_err *err);
 void shm_pipe_disarm(struct duct_pipe *pipe, unsigned want);
-bool shm_pipe_spin(struct duct_pipe *pipe, unsigned want, unsigned polls);
+bool shm_pipe_spin(struct duct_pipe *pipe, unsigned want, unsigned polls, bool first);
 void shm_pipe_look(struct duct_pipe *pipe);
 void shm_pipe_attach(struct duct_pipe *pipe);
 void shm_pipe_detach(struct duct_pipe *pipe);

@@ -210,13 +210,15 @@ bool shm_pipe_drained(struct duct_pipe *pipe)
     return !plausible || ring->limit - ring->tail == ring->mask + 1;
 }
 
-bool shm_pipe_spin(struct duct_pipe *pipe, unsigned want, unsigned polls)
+bool shm_pipe_spin(struct duct_pipe *pipe, unsigned want, unsigned polls, bool first)
 {
     struct shm_pipe *shm = shm_of(pipe);
 
     if (shm->receiver != NULL)
         di_receiver_collect(shm->receiver);
     if (want == DI_READY_RECV) {
+        if (first)
+            di_distance_keep(&shm->receiver->distance, &shm->receiver->ring);
         /* No pause instruction: under a hypervisor it may hand the CPU away for microseconds. */
         for (unsigned i = 0; i < polls; i++) {
             if (di_receiver_ready(shm->receiver))

@@ -63,8 +63,9 @@ struct di_pipe_ops {
                                 size_t *done);
     void (*flush)(struct duct_pipe *pipe);
 
-    /* Looks up to `polls` times, without the kernel; true as soon as one of want is ready. */
-    bool (*spin)(struct duct_pipe *pipe, unsigned want, unsigned polls);
+    /* Looks up to `polls` times, without the kernel; true as soon as one of want is ready. first:
+     * nothing was looked at since the call began to wait. */
+    bool (*spin)(struct duct_pipe *pipe, unsigned want, unsigned polls, bool first);
 
     /* Which of want are ready now. */
     unsigned (*ready)(struct duct_pipe *pipe, unsigned want);

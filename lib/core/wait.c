@@ -33,10 +33,10 @@ static bool spin(struct duct_pipe *pipe, unsigned want, int64_t deadline)
 
     if (pipe->wait == DUCT_WAIT_PARK || (!forever && pipe->spin_ns == 0))
         return false;
-    if (pipe->ops->spin(pipe, want, POLLS_FIRST))
+    if (pipe->ops->spin(pipe, want, POLLS_FIRST, true))
         return true;
     for (int64_t start = di_io_now(context->io);;) {
-        if (pipe->ops->spin(pipe, want, POLLS_NEXT))
+        if (pipe->ops->spin(pipe, want, POLLS_NEXT, false))
             return true;
         int64_t now = di_io_now(context->io);
         if (now >= deadline || (!forever && now - start >= pipe->spin_ns))
