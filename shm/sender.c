@@ -237,12 +237,15 @@ static size_t put_run(struct di_sender *sender, const struct duct_view *views, s
     const uint64_t mask = ring->mask;
     uint64_t tail = ring->tail;
     uint64_t room = ring->limit - tail;
+    /* max_msg may be less than a slot holds. */
+    const size_t most =
+        sender->immediate_max < DI_SLOT_BYTES ? sender->immediate_max : DI_SLOT_BYTES;
     uint64_t bytes = 0;
     size_t i;
 
     if (count > room)
         count = (size_t)room;
-    for (i = 0; i < count && views[i].size <= DI_SLOT_BYTES; i++) {
+    for (i = 0; i < count && views[i].size <= most; i++) {
         struct di_slot *slot = &slots[tail & mask];
         di_copy_small(slot->bytes, views[i].data, views[i].size);
         /* Relaxed, both: published by the stamp. */
