@@ -3,6 +3,7 @@
 #define DI_SHM_CELLS_H
 
 #include <ck_stack.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -34,7 +35,7 @@ _Static_assert(sizeof(struct di_cell) == 256, "four lines");
 struct di_cells {
     struct di_cell *free;
     struct di_cell **chunks;
-    uint32_t chunk_count;
+    _Atomic uint32_t chunk_count; /* also read by threads that release; it only grows */
     uint32_t chunks_max;
     uint32_t taken;
 };
@@ -63,7 +64,9 @@ static inline struct di_cell *di_cells_take(struct di_cells *cells)
 static inline struct di_cell *di_cells_find(const struct di_cells *cells, uint32_t index,
                                             uint32_t generation)
 {
-    if (index / DI_CELLS_PER_CHUNK >= cells->chunk_count)
+    /* Relaxed: a message that is held was handed over after its chunk was made. */
+    if (index / DI_CELLS_PER_CHUNK >=
+        atomic_load_explicit(&cells->chunk_count, memory_order_relaxed))
         return NULL;
     struct di_cell *cell = &cells->chunks[index / DI_CELLS_PER_CHUNK][index % DI_CELLS_PER_CHUNK];
     return cell->taken && cell->generation == generation ? cell : NULL;

@@ -14,6 +14,7 @@
 /*
  * Edges of this file, explained in park.h:
  *   [park]  Dekker pair: park word stored, fence, look  |  published, fence, park word loaded
+ *   [bell]  park word seen, bell bumped with release    |  bell loaded, acquire, next word stored
  */
 
 uint32_t di_sleeper_bell(const struct di_sleeper *sleeper)
@@ -24,8 +25,8 @@ uint32_t di_sleeper_bell(const struct di_sleeper *sleeper)
 uint32_t di_sleeper_arm(struct di_sleeper *sleeper, unsigned want, enum di_doorbell doorbell,
                         bool sole)
 {
-    /* Before the word: a ring for the new epoch must change the value we are going to sleep on. The
-     * acquire keeps the store below it. */
+    /* [bell] observes: before the word, since a ring for the new epoch must change the value we are
+     * going to sleep on; the acquire keeps the word's store below. */
     uint32_t bell = di_peer_load32(sleeper->bell);
     atomic_thread_fence(memory_order_acquire);
 
@@ -89,9 +90,10 @@ void di_ringer_ring(struct di_ringer *ringer, enum di_doorbell doorbell)
 
     ringer->rings++;
     ringer->last = doorbell;
-    /* Bumped whatever the doorbell: the sleeper may have changed its mind. Only this half writes
-     * it. */
+    /* Relaxed: only this half writes it. */
     uint32_t value = atomic_load_explicit(ringer->bell, memory_order_relaxed);
+    /* [bell] publishes: that the word was seen. Whatever the doorbell: the sleeper may have changed
+     * its mind. */
     atomic_store_explicit(ringer->bell, value + 1, memory_order_release);
     if (doorbell == DI_DOORBELL_FUTEX) {
         syscall(SYS_futex, ringer->bell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);

@@ -43,6 +43,7 @@
  *
  * Edges of this file:
  *   [park]  Dekker pair: park word stored, fence, look  |  published, fence, park word loaded
+ *   [bell]  park word seen, bell bumped with release    |  bell loaded, acquire, next word stored
  */
 
 /* What a sleeper waits for. */

@@ -74,7 +74,9 @@ void di_receiver_fini(struct di_receiver *receiver)
 enum duct_err di_receiver_add_segment(struct di_receiver *receiver, const DI_PEER void *base)
 {
     const struct di_geometry *geometry = receiver->peer_geometry;
-    uint32_t first = receiver->block_count;
+    /* Relaxed, here and below: only the owner's thread writes it. */
+    uint32_t first = atomic_load_explicit(&receiver->block_count, memory_order_relaxed);
+    uint32_t count = first + geometry->blocks;
 
     /* One allocation for the most there can be: nodes in it may sit in a stack, and must not move.
      * Only what is used is ever touched. */
@@ -87,11 +89,9 @@ enum duct_err di_receiver_add_segment(struct di_receiver *receiver, const DI_PEE
         struct di_arrived *block = &receiver->blocks[first + i];
         block->data = di_peer_at(base, di_geometry_block(geometry, i, &block->size));
     }
-    receiver->block_count = first + geometry->blocks;
+    atomic_store_explicit(&receiver->block_count, count, memory_order_relaxed);
     receiver->segment_count++;
-    receiver->returns_batch = receiver->block_count / 8 < 1    ? 1
-                              : receiver->block_count / 8 > 64 ? 64
-                                                               : receiver->block_count / 8;
+    receiver->returns_batch = count / 8 < 1 ? 1 : count / 8 > 64 ? 64 : count / 8;
     return DUCT_OK;
 }
 
@@ -131,7 +131,7 @@ static enum duct_err check_block(struct di_receiver *receiver, struct arrival *a
                        "the peer sent block %u of a pool that has at most %u; its pipe is "
                        "closed",
                        index, receiver->peer_geometry->blocks_max);
-    if (index >= receiver->block_count) {
+    if (index >= atomic_load_explicit(&receiver->block_count, memory_order_relaxed)) {
         receiver->unknown_segment = true;
         return DUCT_EAGAIN;
     }

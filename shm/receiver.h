@@ -55,7 +55,7 @@ struct di_receiver {
     uint64_t bytes;
     struct di_returns_out returns;
     struct di_arrived *blocks;
-    uint32_t block_count; /* in the segments known so far */
+    _Atomic uint32_t block_count; /* in the segments known so far; see cells.chunk_count */
     bool unknown_segment; /* a descriptor named a segment the peer has not announced to us yet */
     struct di_cells cells;
     uint64_t handed_out; /* messages ever given to the application as views */

@@ -22,6 +22,7 @@
  * Edges of this file:
  *   [release]  the releaser's reads of the payload, its node pushed | the stack taken by the owner
  *   [orphan]   closed stored, pins read  |  pins raised, closed read
+ *   [last]     a release's reads, balance raised  |  balance seen to be zero, receiver freed
  */
 
 /* Bit of a node's address that tells a block's node from a cell's. */
@@ -45,7 +46,8 @@ static void find(struct di_receiver *receiver, uint64_t ref, struct di_cell **ce
     *block = NULL;
     if (index & DI_REF_CELL) {
         *cell = di_cells_find(&receiver->cells, index & ~DI_REF_CELL, di_ref_generation(ref));
-    } else if (index < receiver->block_count) {
+        /* Relaxed: a message that is held was handed over after its segment was learnt. */
+    } else if (index < atomic_load_explicit(&receiver->block_count, memory_order_relaxed)) {
         struct di_arrived *named = &receiver->blocks[index];
         if (named->held && named->generation == di_ref_generation(ref))
             *block = named;
@@ -69,14 +71,15 @@ void di_receiver_collect(struct di_receiver *receiver)
      * after. */
     if (!atomic_load_explicit(&receiver->posted_any, memory_order_relaxed))
         return;
+    /* [release] observes: what the releasing threads did before they pushed. Cleared before the
+     * stack is taken, so that a later push posts again. */
     atomic_exchange_explicit(&receiver->posted_any, 0, memory_order_seq_cst);
-    /* [release] observes: what the releasing threads did before they pushed. */
     ck_stack_entry_t *node = ck_stack_batch_pop_upmc(&receiver->posted);
     ck_pr_fence_acquire();
     while (node != NULL) {
         ck_stack_entry_t *next = node->next;
         char *first = (char *)receiver->blocks;
-        char *end = (char *)(receiver->blocks + receiver->block_count);
+        char *end = (char *)(receiver->blocks + receiver->peer_geometry->blocks_max);
 
         if ((char *)node >= first && (char *)node < end)
             give_block_back(receiver, block_of_node(node));
@@ -91,7 +94,7 @@ void di_receiver_collect(struct di_receiver *receiver)
 /* One message less is held of a receiver that was closed. */
 static void release_orphan(struct di_receiver *receiver)
 {
-    /* The last one, acquiring what the others released, frees. */
+    /* [last] Both ways: whoever brings the balance to zero sees the others' reads. */
     if (atomic_fetch_add_explicit(&receiver->balance, 1, memory_order_acq_rel) == -1)
         receiver->freed(receiver);
 }
@@ -107,9 +110,11 @@ static void release_elsewhere(struct di_receiver *receiver, struct di_cell *cell
         /* [release] publishes: our reads of the payload. */
         ck_pr_fence_release();
         ck_stack_push_upmc(&receiver->posted, cell != NULL ? &cell->posted : &block->posted);
+        /* [release] publishes: the node. */
         if (atomic_exchange_explicit(&receiver->posted_any, 1, memory_order_seq_cst) == 0)
             receiver->post(receiver);
     }
+    /* [orphan] publishes: we are done with the stack and the owner. */
     atomic_fetch_sub_explicit(&receiver->pins, 1, memory_order_release);
     if (closed)
         release_orphan(receiver);
@@ -153,14 +158,14 @@ void di_receiver_close(struct di_receiver *receiver)
 {
     /* [orphan] fence: stored before pins are read; sequentially consistent, as in a release. */
     atomic_store_explicit(&receiver->closed, true, memory_order_seq_cst);
-    /* A few instructions each; a thread that is descheduled inside them delays us by its absence.
-     */
+    /* [orphan] observes: a few instructions each; a thread that is descheduled inside them delays
+     * us by its absence. */
     while (atomic_load_explicit(&receiver->pins, memory_order_seq_cst) != 0)
         ck_pr_stall();
     di_receiver_collect(receiver);
 
     int64_t held = (int64_t)(receiver->handed_out - receiver->given_back);
-    /* Acquire and release: see release_orphan(). */
+    /* [last] See release_orphan(). */
     if (atomic_fetch_sub_explicit(&receiver->balance, held, memory_order_acq_rel) == held)
         receiver->freed(receiver);
 }

@@ -13,6 +13,12 @@
 #include "shm/asymmetric.h"
 #include "transports/control.h"
 
+/*
+ * Edges of this file:
+ *   [refs]   a half's last touch, count lowered with release | count seen to be zero with acquire
+ *   [ended]  the reason written, ended stored with release   | ended loaded with acquire
+ */
+
 enum duct_err link_open(struct link **out, const struct duct_options *options)
 {
     struct link *link = aligned_alloc(_Alignof(struct link), sizeof(*link));
@@ -54,7 +60,7 @@ static void free_receiver(struct di_receiver *receiver)
 
 void link_release(struct link *link)
 {
-    /* Acquire and release: the last one sees what the other half did. */
+    /* [refs] Both ways: the last one sees what the other half did. */
     if (atomic_fetch_sub_explicit(&link->refs, 1, memory_order_acq_rel) != 1)
         return;
     if (link->receiver != NULL)
@@ -213,7 +219,7 @@ static void end(struct link *link, enum duct_err err)
 {
     int open = DUCT_OK;
 
-    /* The first end stands. Release: its reason was written before. */
+    /* [ended] publishes: its reason was written before. The first end stands. */
     atomic_compare_exchange_strong_explicit(&link->ended, &open, err, memory_order_release,
                                             memory_order_relaxed);
 }
@@ -332,6 +338,7 @@ enum duct_err link_read_news(struct link *link, enum link_half reader, bool *mor
     if (other != NULL)
         di_io_wake(other);
     pthread_mutex_unlock(&link->lock);
+    /* [ended] observes: the reason. */
     return (enum duct_err)atomic_load_explicit(&link->ended, memory_order_acquire);
 }
 

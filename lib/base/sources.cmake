@@ -7,6 +7,7 @@ target_sources(duct_lib PRIVATE
   base/options.c
   base/quantity.c
   base/random.c
+  base/system.c
   base/text.c
   base/thread.c
   base/url.c

@@ -5,13 +5,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <time.h>
 
 #include <duct/listener.h>
 #include <duct/pipe.h>
 
 #include "lib/base/error.h"
+#include "lib/base/system.h"
 #include "lib/core/listener.h"
 #include "lib/core/pipe.h"
 
@@ -20,25 +19,10 @@
  * in event.c, for one pipe in wait.c.
  *
  * Edges of this file:
- *   [post]  node pushed, posted stored with release  |  posted exchanged with acquire, stack taken
+ *   [post]     nodes pushed, posted stored with release  | posted exchanged, stack taken
+ *   [queued]   node popped, queued cleared with release  | queued exchanged, node pushed
+ *   [request]  what the caller did before, flag stored with release | flag exchanged (context.h)
  */
-
-/* A context is one of few; a page of its own is no waste, and can be wiped. */
-void *di_wiped_alloc(size_t size)
-{
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (memory == MAP_FAILED)
-        return NULL;
-    /* Linux 4.14; without it a child after fork() is on its own, as the documentation says. */
-    madvise(memory, size, MADV_WIPEONFORK);
-    return memory;
-}
-
-void di_wiped_free(void *memory, size_t size)
-{
-    munmap(memory, size);
-}
 
 /* Opens the backend that was asked for; AUTO takes DUCT_IO, then io_uring, then epoll. */
 static enum duct_err open_io(struct di_io **io, enum duct_io wanted)
@@ -122,15 +106,17 @@ enum duct_err di_context_check(struct duct_context *context)
 
 void di_context_run_posts(struct duct_context *context)
 {
-    /* [post] observes: the nodes pushed before posted was stored. */
-    if (atomic_load_explicit(&context->posted, memory_order_relaxed) == 0 ||
-        atomic_exchange_explicit(&context->posted, 0, memory_order_acquire) == 0)
+    /* Relaxed: the exchange settles it. */
+    if (atomic_load_explicit(&context->posted, memory_order_relaxed) == 0)
+        return;
+    /* [post] observes: the nodes pushed before. */
+    if (atomic_exchange_explicit(&context->posted, 0, memory_order_acquire) == 0)
         return;
     ck_stack_entry_t *node = ck_stack_batch_pop_upmc(&context->posts);
     while (node != NULL) {
         ck_stack_entry_t *next = node->next;
         struct di_post *post = di_container(node, struct di_post, node);
-        /* Release: the node is ours no more, and may be pushed again. */
+        /* [queued] publishes: the node is ours no more, and may be pushed again. */
         atomic_store_explicit(&post->queued, 0, memory_order_release);
         post->run(post);
         node = next;
@@ -139,7 +125,7 @@ void di_context_run_posts(struct duct_context *context)
 
 void di_context_post(struct duct_context *context, struct di_post *post)
 {
-    /* Acquire: the owner is done with the node. */
+    /* [queued] observes: the owner is done with the node. */
     if (atomic_exchange_explicit(&post->queued, 1, memory_order_acq_rel) != 0)
         return;
     ck_stack_push_upmc(&context->posts, &post->node);
@@ -236,9 +222,7 @@ enum duct_err di_context_sleep(struct duct_context *context, int64_t deadline)
     di_context_run_posts(context);
     enum duct_err err = di_io_wait(context->io, deadline);
     di_context_run_posts(context);
-    /* Relaxed first: an exchange on every wake-up would cost more than the flag is worth. */
-    if (atomic_load_explicit(&context->cancel, memory_order_relaxed) != 0 &&
-        atomic_exchange_explicit(&context->cancel, 0, memory_order_relaxed) != 0)
+    if (di_request_take(&context->cancel))
         return DUCT_ECANCELED;
     if (err == DUCT_EAGAIN && deadline != 0)
         return DUCT_ETIMEOUT;
@@ -247,11 +231,9 @@ enum duct_err di_context_sleep(struct duct_context *context, int64_t deadline)
 
 void di_context_glance(struct duct_context *context)
 {
-    struct timespec coarse;
+    /* The tick's clock, since every hot path comes by here. */
+    int64_t now = di_coarse_now();
 
-    /* The tick's clock: a fifth of the price of the exact one, and every hot path comes by here. */
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &coarse);
-    int64_t now = (int64_t)coarse.tv_sec * DUCT_SECOND + coarse.tv_nsec;
     if (now - context->looked_at < DUCT_MILLISECOND)
         return;
     context->looked_at = now;
@@ -270,14 +252,14 @@ void di_context_signal(struct duct_context *context)
 
 void duct_context_cancel(struct duct_context *context)
 {
-    /* Release: what the caller did before it cancelled is seen by whoever returns CANCELED. */
+    /* [request] publishes: what the caller did before it cancelled. */
     atomic_store_explicit(&context->cancel, 1, memory_order_release);
     di_io_wake(context->io);
 }
 
 void duct_context_wake(struct duct_context *context)
 {
-    /* Release: as in cancel. */
+    /* [request] publishes: as in cancel. */
     atomic_store_explicit(&context->woken, 1, memory_order_release);
     di_io_wake(context->io);
 }

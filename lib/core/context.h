@@ -72,16 +72,22 @@ enum duct_err di_context_sleep(struct duct_context *context, int64_t deadline) D
 void di_context_glance(struct duct_context *context);
 
 /* When timeout_ns from now is, without overflow. */
-/* CPUs of this machine that are online, at least 1. */
-unsigned di_cpus(void);
-
 int64_t di_context_deadline(struct duct_context *context, int64_t timeout_ns);
 
 /* Keeps the exported descriptor readable while there are active pipes. */
 void di_context_signal(struct duct_context *context);
 
-/* Memory that a fork wipes in the child. NULL if there is none. */
-void *di_wiped_alloc(size_t size);
-void di_wiped_free(void *memory, size_t size);
+/*
+ * Takes a request, to cancel or to wake, that any thread may have made.
+ *   [request]  what the asker did before, flag stored with release | flag exchanged with acquire
+ */
+static inline bool di_request_take(_Atomic uint32_t *flag)
+{
+    /* Relaxed: the exchange, which would cost too much on every look, settles it. */
+    if (atomic_load_explicit(flag, memory_order_relaxed) == 0)
+        return false;
+    /* [request] observes: what the asker did before. */
+    return atomic_exchange_explicit(flag, 0, memory_order_acquire) != 0;
+}
 
 #endif

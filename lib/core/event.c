@@ -119,19 +119,6 @@ static void collect(struct duct_context *context, struct round *round)
     di_list_splice(&context->active, &turn);
 }
 
-static bool woken(struct duct_context *context)
-{
-    /* Relaxed load: the exchange settles it. */
-    return atomic_load_explicit(&context->woken, memory_order_relaxed) != 0 &&
-           atomic_exchange_explicit(&context->woken, 0, memory_order_acquire) != 0;
-}
-
-static bool canceled(struct duct_context *context)
-{
-    return atomic_load_explicit(&context->cancel, memory_order_relaxed) != 0 &&
-           atomic_exchange_explicit(&context->cancel, 0, memory_order_acquire) != 0;
-}
-
 /* The kernel's turn: news that are there, or sleep until there are some. */
 static enum duct_err pause_round(struct duct_context *context, const struct round *round,
                                  int64_t deadline)
@@ -167,9 +154,9 @@ enum duct_err duct_context_wait(struct duct_context *context, struct duct_event 
     while (err == DUCT_OK) {
         round.spinning = false;
         collect(context, &round);
-        if (round.count > 0 || woken(context))
+        if (round.count > 0 || di_request_take(&context->woken))
             break;
-        if (canceled(context)) {
+        if (di_request_take(&context->cancel)) {
             err = DUCT_ECANCELED;
         } else if (deadline != 0) {
             err = pause_round(context, &round, deadline);

@@ -1,21 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/core/listener.h"
 
-#include <unistd.h>
-
 #include "lib/base/error.h"
+#include "lib/base/system.h"
 #include "lib/core/context.h"
 
 /* Listeners, as far as they are the same for every transport. */
-
-unsigned di_cpus(void)
-{
-    /* Of the machine, and not of this thread's affinity: a thread pinned to one CPU may well have
-     * its peer on another, and that is where spinning pays most. */
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-
-    return online > 0 ? (unsigned)online : 1;
-}
 
 enum duct_err duct_listen(struct duct_listener **listener, const char *url,
                           const struct duct_options *options)

@@ -2,11 +2,16 @@
 #include "lib/core/pipe.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "lib/base/log.h"
+#include "lib/base/system.h"
 
-/* The life of a pipe: dial, split, move, end, close; and what can be asked about it. */
+/*
+ * The life of a pipe: dial, split, move, end, close; and what can be asked about it.
+ *
+ * Edges of this file, observed in context.h:
+ *   [request]  what the caller did before, flag stored with release | flag exchanged with acquire
+ */
 
 struct duct_pipe *di_pipe_alloc(size_t size, struct duct_context *context,
                                 const struct di_pipe_ops *ops, const struct duct_options *options)
@@ -226,7 +231,7 @@ void duct_pipe_close(struct duct_pipe *pipe)
 
 void duct_pipe_cancel(struct duct_pipe *pipe)
 {
-    /* Release: what the caller did before it cancelled is seen by whoever returns CANCELED. */
+    /* [request] publishes: what the caller did before it cancelled. */
     atomic_store_explicit(&pipe->cancel, 1, memory_order_release);
     di_io_wake(pipe->context->io);
 }

@@ -15,13 +15,7 @@
 /* Whether somebody asked this wait to end; clears the request. */
 static bool canceled(struct duct_pipe *pipe)
 {
-    struct duct_context *context = pipe->context;
-
-    /* Relaxed loads: the exchange that follows settles it. */
-    return (atomic_load_explicit(&pipe->cancel, memory_order_relaxed) != 0 &&
-            atomic_exchange_explicit(&pipe->cancel, 0, memory_order_acquire) != 0) ||
-           (atomic_load_explicit(&context->cancel, memory_order_relaxed) != 0 &&
-            atomic_exchange_explicit(&context->cancel, 0, memory_order_acquire) != 0);
+    return di_request_take(&pipe->cancel) || di_request_take(&pipe->context->cancel);
 }
 
 /* Spins as the options say. True if something is ready, or happened; false if it is time to sleep.

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/base/system.h"
+
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+void *di_wiped_alloc(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return NULL;
+    /* Linux 4.14; without it a child after fork() is on its own, as the documentation says. */
+    madvise(memory, size, MADV_WIPEONFORK);
+    return memory;
+}
+
+void di_wiped_free(void *memory, size_t size)
+{
+    munmap(memory, size);
+}
+
+unsigned di_cpus(void)
+{
+    /* Of the machine, and not of this thread's affinity: a thread pinned to one CPU may well have
+     * its peer on another, and that is where spinning pays most. */
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return online > 0 ? (unsigned)online : 1;
+}
+
+int64_t di_coarse_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}

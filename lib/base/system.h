@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DI_BASE_SYSTEM_H
+#define DI_BASE_SYSTEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The few things core needs of the operating system that are no I/O. */
+
+/* Zeroed memory, whole pages, that a fork wipes in the child. NULL if there is none. */
+void *di_wiped_alloc(size_t size);
+void di_wiped_free(void *memory, size_t size);
+
+/* CPUs of this machine that are online, at least 1. */
+unsigned di_cpus(void);
+
+/* Monotonic nanoseconds as of the last tick (1 to 10 ms ago): a fifth of the price of the exact
+ * time. */
+int64_t di_coarse_now(void);
+
+#endif
