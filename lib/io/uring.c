@@ -318,6 +318,21 @@ static struct di_io_op *next_recalled(struct uring *u)
     return op;
 }
 
+static void recall_wake(struct uring *u)
+{
+    struct io_uring_sqe *sqe = u->wake_armed ? next_entry(u) : NULL;
+    if (sqe == NULL)
+        return;
+    io_uring_prep_cancel64(sqe, OF_WAKE, 0);
+    sqe->user_data = OF_CANCEL;
+    while (u->wake_armed && enter(u, INT64_MAX) == DUCT_OK)
+        harvest(u);
+}
+
+/*
+ * The ring stays, empty: its end would interrupt this thread once more, some milliseconds later,
+ * and fail an epoll_wait with EINTR just when a foreign loop begins to sleep on the descriptor.
+ */
 static int uring_fd(struct di_io *io)
 {
     struct uring *u = of(io);
@@ -327,7 +342,7 @@ static int uring_fd(struct di_io *io)
     if (di_epoll_open_exported(&epoll, &u->wake, &u->exported))
         return -1;
     recall(u);
-    di_ring_close(&u->ring);
+    recall_wake(u);
     io->can = 0;
     u->epoll = epoll;
     for (struct di_io_op *op; (op = next_recalled(u)) != NULL;) {
@@ -379,18 +394,16 @@ static enum duct_err uring_adopt(struct di_io *io)
 static void uring_close(struct di_io *io)
 {
     struct uring *u = of(io);
-    if (u->epoll != NULL) {
+    u->due.closing = true;
+    di_due_cancel_timers(&u->due);
+    recall(u);
+    for (struct di_io_op *op; (op = next_recalled(u)) != NULL;)
+        di_due_put(&u->due, op, DI_IO_CANCELED);
+    while (di_due_run(&u->due))
+        continue; /* what done() submits now is canceled too */
+    if (u->epoll != NULL)
         di_io_close(u->epoll);
-    } else {
-        u->due.closing = true;
-        di_due_cancel_timers(&u->due);
-        recall(u);
-        for (struct di_io_op *op; (op = next_recalled(u)) != NULL;)
-            di_due_put(&u->due, op, DI_IO_CANCELED);
-        while (di_due_run(&u->due))
-            continue; /* what done() submits now is canceled too */
-        di_ring_close(&u->ring);
-    }
+    di_ring_close(&u->ring);
     di_wake_close(&u->wake);
     di_due_fini(&u->due);
     free(u);

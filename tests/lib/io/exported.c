@@ -239,10 +239,16 @@ EACH_BACKEND(submitted_by_done)
     expect_nothing(*loop, fd);
 }
 
-static void *ring_soon(void *arg)
+struct sleeper {
+    int bell;
+    pid_t thread;
+};
+
+static void *ring_when_asleep(void *arg)
 {
-    usleep(2000); /* so that the other is likely to sleep; the outcome does not depend on it */
-    raise_fd(*(int *)arg);
+    struct sleeper *s = arg;
+    until_asleep(s->thread);
+    raise_fd(s->bell);
     return NULL;
 }
 
@@ -251,6 +257,7 @@ EACH_BACKEND(wakes_who_sleeps_on_it)
 {
     int fd = exported(*loop), bell = event_fd();
     struct probe p = poll_probe(bell, POLLIN);
+    struct sleeper s = {bell, gettid()};
     for (int in_set = 0; in_set < 2; in_set++) {
         int set = epoll_create1(0);
         struct epoll_event event = {.events = EPOLLIN};
@@ -258,7 +265,7 @@ EACH_BACKEND(wakes_who_sleeps_on_it)
         di_io_submit(*loop, &p.op);
         expect_nothing(*loop, fd);
         pthread_t thread;
-        cr_assert_eq(pthread_create(&thread, NULL, ring_soon, &bell), 0);
+        cr_assert_eq(pthread_create(&thread, NULL, ring_when_asleep, &s), 0);
         struct pollfd wait = {.fd = fd, .events = POLLIN};
         cr_assert_eq(in_set ? epoll_wait(set, &event, 1, 10000) : poll(&wait, 1, 10000), 1);
         pthread_join(thread, NULL);

@@ -167,7 +167,7 @@ static void check_handover(struct di_io **loop, bool exported)
     cr_assert_eq(h.poll.count + h.timer.count + h.word.count, 0);
 
     raise_fd(h.bell);
-    atomic_store(&value, 1);
+    atomic_store_explicit(&value, 1, memory_order_release);
     syscall(SYS_futex, &value, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
     di_io_cancel(*loop, &h.timer.op);
     int expected = (*loop)->can & DI_IO_CAN_WORD ? 3 : 2;

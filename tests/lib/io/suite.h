@@ -5,6 +5,10 @@
 #include <criterion/criterion.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -104,6 +108,22 @@ static inline bool readable(int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
     return poll(&p, 1, 0) == 1 && (p.revents & POLLIN) != 0;
+}
+
+/* Returns once that thread of ours sleeps in the kernel. */
+static inline void until_asleep(pid_t thread)
+{
+    char path[64], line[256];
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)thread);
+    for (;;) {
+        FILE *file = fopen(path, "r");
+        cr_assert_not_null(file);
+        const char *got = fgets(line, sizeof line, file);
+        fclose(file);
+        if (got != NULL && strstr(line, ") S ") != NULL)
+            return;
+        sched_yield();
+    }
 }
 
 #endif

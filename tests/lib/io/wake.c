@@ -7,17 +7,24 @@
 
 #include "tests/lib/io/suite.h"
 
-static void *wake_soon(void *arg)
+struct sleeper {
+    struct di_io *io;
+    pid_t thread;
+};
+
+static void *wake_when_asleep(void *arg)
 {
-    usleep(2000); /* so that the wait is likely to sleep; the outcome does not depend on it */
-    di_io_wake(arg);
+    struct sleeper *s = arg;
+    until_asleep(s->thread);
+    di_io_wake(s->io);
     return NULL;
 }
 
 EACH_BACKEND(wake_from_another_thread_ends_a_sleep)
 {
+    struct sleeper s = {*loop, gettid()};
     pthread_t thread;
-    cr_assert_eq(pthread_create(&thread, NULL, wake_soon, *loop), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, wake_when_asleep, &s), 0);
     cr_assert_eq(di_io_wait(*loop, di_io_now(*loop) + 10000 * MS), DUCT_OK);
     pthread_join(thread, NULL);
     cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
@@ -92,7 +99,7 @@ static void on_signal(int number)
 {
     (void)number;
     errno = 12345;
-    atomic_fetch_add(&signals, 1);
+    atomic_fetch_add_explicit(&signals, 1, memory_order_acq_rel);
     di_io_wake(woken_by_signal);
     if (errno != 12345)
         _exit(99); /* wake keeps errno */
@@ -113,13 +120,13 @@ EACH_BACKEND(wake_from_a_signal_handler_ends_a_sleep)
     for (int i = 0; i < 200; i++)
         cr_assert_eq(di_io_wait(*loop, di_io_now(*loop) + 10000 * MS), DUCT_OK);
     every(0);
-    cr_assert_gt(atomic_load(&signals), 0);
+    cr_assert_gt(atomic_load_explicit(&signals, memory_order_acquire), 0);
 }
 
 static void only_count(int number)
 {
     (void)number;
-    atomic_fetch_add(&signals, 1);
+    atomic_fetch_add_explicit(&signals, 1, memory_order_acq_rel);
 }
 
 /* A signal that has nothing to do with the loop neither ends the wait nor prolongs it. */
@@ -132,5 +139,5 @@ EACH_BACKEND(other_signals_do_not_end_a_sleep)
     cr_assert_eq(di_io_wait(*loop, deadline), DUCT_EAGAIN);
     cr_assert_geq(di_io_now(*loop), deadline);
     every(0);
-    cr_assert_gt(atomic_load(&signals), 3);
+    cr_assert_gt(atomic_load_explicit(&signals, memory_order_acquire), 3);
 }

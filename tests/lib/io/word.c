@@ -54,7 +54,7 @@ EACH_BACKEND(a_word_that_changes_before_the_kernel_looks_completes)
     _Atomic uint32_t word = 4;
     struct probe p = word_probe(&word, 4);
     di_io_submit(*loop, &p.op);
-    atomic_store(&word, 5);
+    atomic_store_explicit(&word, 5, memory_order_release);
     cr_assert_eq(di_io_wait(*loop, INT64_MAX), DUCT_OK);
     cr_assert_eq(p.count, 1);
     cr_assert_eq(p.result, 0);
@@ -68,7 +68,7 @@ EACH_BACKEND(a_word_that_is_equal_waits_until_woken)
     di_io_submit(*loop, &p.op);
     cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
     cr_assert_eq(di_io_wait(*loop, di_io_now(*loop) + MS), DUCT_EAGAIN);
-    atomic_store(&word, 0);
+    atomic_store_explicit(&word, 0, memory_order_release);
     wake_word(&word);
     cr_assert_eq(di_io_wait(*loop, 0), DUCT_OK);
     cr_assert_eq(p.count, 1);
@@ -104,7 +104,7 @@ EACH_BACKEND(a_read_only_word_is_woken_by_another_process)
         for (uint32_t i = 1; i <= 100; i++) {
             if (read(go[0], &c, 1) != 1)
                 _exit(1);
-            atomic_store(own, i);
+            atomic_store_explicit(own, i, memory_order_release);
             wake_word(own);
         }
         _exit(0);
@@ -118,7 +118,7 @@ EACH_BACKEND(a_read_only_word_is_woken_by_another_process)
         while (p.count == (int)i)
             cr_assert_eq(di_io_wait(*loop, di_io_now(*loop) + 10000 * MS), DUCT_OK);
         cr_assert_eq(p.result, 0);
-        cr_assert_eq(atomic_load(seen), i + 1);
+        cr_assert_eq(atomic_load_explicit(seen, memory_order_acquire), i + 1);
     }
     int status;
     waitpid(child, &status, 0);
@@ -136,7 +136,7 @@ EACH_BACKEND(cancel_of_words)
         if (round % 3 == 0)
             di_io_wait(*loop, 0);
         if (round % 2 == 0) {
-            atomic_fetch_add(&word, 1);
+            atomic_fetch_add_explicit(&word, 1, memory_order_acq_rel);
             wake_word(&word);
         }
         di_io_cancel(*loop, &p.op);
@@ -144,7 +144,7 @@ EACH_BACKEND(cancel_of_words)
             cr_assert_eq(di_io_wait(*loop, INT64_MAX), DUCT_OK);
         cr_assert_eq(p.count, before + 1);
         cr_assert(p.result == 0 || p.result == DI_IO_CANCELED);
-        p.op.expected = atomic_load(&word);
+        p.op.expected = atomic_load_explicit(&word, memory_order_acquire);
     }
     cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
 }
@@ -167,7 +167,7 @@ EACH_BACKEND(thousands_of_words_and_polls_at_once)
     }
     cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
     for (int i = 0; i < MANY; i++) {
-        atomic_store(&words[i], 1);
+        atomic_store_explicit(&words[i], 1, memory_order_release);
         wake_word(&words[i]);
         if (i < FDS)
             raise_fd(fds[i]);
@@ -197,9 +197,9 @@ static void *ringer(void *arg)
 {
     struct duel *d = arg;
     for (uint32_t i = 1; i <= d->rounds; i++) {
-        while (atomic_load(&d->seen) != i - 1)
+        while (atomic_load_explicit(&d->seen, memory_order_acquire) != i - 1)
             continue;
-        atomic_store(&d->turn, i);
+        atomic_store_explicit(&d->turn, i, memory_order_release);
         wake_word(&d->turn);
     }
     return NULL;
@@ -213,7 +213,7 @@ EACH_BACKEND(no_wake_of_a_word_is_lost)
     cr_assert_eq(pthread_create(&thread, NULL, ringer, &d), 0);
     struct probe p = word_probe(&d.turn, 0);
     for (uint32_t i = 0; i < d.rounds; i++) {
-        while (atomic_load(&d.turn) == i) {
+        while (atomic_load_explicit(&d.turn, memory_order_acquire) == i) {
             int before = p.count;
             p.op.expected = i;
             di_io_submit(*loop, &p.op);
@@ -221,7 +221,7 @@ EACH_BACKEND(no_wake_of_a_word_is_lost)
                 cr_assert_eq(di_io_wait(*loop, di_io_now(*loop) + 10000 * MS), DUCT_OK,
                              "round %u: nothing for ten seconds", i);
         }
-        atomic_store(&d.seen, i + 1);
+        atomic_store_explicit(&d.seen, i + 1, memory_order_release);
     }
     pthread_join(thread, NULL);
 }
