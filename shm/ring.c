@@ -31,28 +31,25 @@ bool di_ring_refresh(struct di_ring_out *ring, uint32_t count, bool *plausible)
     return ring->limit - ring->tail >= count;
 }
 
-void di_ring_put_more(struct di_ring_out *ring, const unsigned char *bytes, uint32_t size)
+void di_ring_put_more(struct di_ring_out *ring, uint64_t position, const unsigned char *bytes,
+                      uint32_t size)
 {
-    for (uint64_t position = ring->tail + 1; size > 0; position++) {
-        struct di_slot_more *more = (struct di_slot_more *)&ring->slots[position & ring->mask];
+    for (; size > 0; position++) {
         uint32_t here = size < DI_MORE_BYTES ? size : DI_MORE_BYTES;
 
-        di_copy_small(more->bytes, bytes, here);
-        /* Relaxed: never polled; published by the stamp of the first slot. */
-        atomic_store_explicit(&more->stamp, position + 1, memory_order_relaxed);
+        di_ring_put_next(ring, position, bytes, here);
         bytes += here;
         size -= here;
     }
 }
 
-void di_ring_get_more(const struct di_ring_in *ring, unsigned char *bytes, uint32_t size)
+void di_ring_get_more(const struct di_ring_in *ring, uint64_t position, unsigned char *bytes,
+                      uint32_t size)
 {
-    for (uint64_t position = ring->head + 1; size > 0; position++) {
-        const DI_PEER void *more = di_ring_slot(ring, position);
+    for (; size > 0; position++) {
         uint32_t here = size < DI_MORE_BYTES ? size : DI_MORE_BYTES;
 
-        di_copy_small(bytes, di_peer_address(di_peer_field(more, struct di_slot_more, bytes)),
-                      here);
+        di_ring_get_next(ring, position, bytes, here);
         bytes += here;
         size -= here;
     }

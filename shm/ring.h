@@ -78,8 +78,20 @@ static inline void di_ring_put_block(struct di_ring_out *ring, uint64_t ref, uin
     atomic_store_explicit(&slot->stamp, ring->tail, memory_order_release);
 }
 
-/* The slots after the first; not inlined, as most messages have none. */
-void di_ring_put_more(struct di_ring_out *ring, const unsigned char *bytes, uint32_t size);
+/* Fills the slot of a position, which is not the first of its message. */
+static inline void di_ring_put_next(struct di_ring_out *ring, uint64_t position,
+                                    const unsigned char *bytes, uint32_t size)
+{
+    struct di_slot_more *more = (struct di_slot_more *)&ring->slots[position & ring->mask];
+
+    di_copy_small(more->bytes, bytes, size);
+    /* Relaxed: never polled; published by the stamp of the first slot. */
+    atomic_store_explicit(&more->stamp, position + 1, memory_order_relaxed);
+}
+
+/* The slots after the second; not inlined, as most messages have none. */
+void di_ring_put_more(struct di_ring_out *ring, uint64_t position, const unsigned char *bytes,
+                      uint32_t size);
 
 /* Copies a payload of at most DI_IMMEDIATE_MAX bytes into the next slots and publishes them. */
 static inline void di_ring_put_immediate(struct di_ring_out *ring, const void *bytes, uint32_t size,
@@ -90,8 +102,12 @@ static inline void di_ring_put_immediate(struct di_ring_out *ring, const void *b
     uint32_t here = size;
 
     if (size > DI_SLOT_BYTES) {
+        const unsigned char *rest = (const unsigned char *)bytes + DI_SLOT_BYTES;
+        uint32_t next = size - DI_SLOT_BYTES < DI_MORE_BYTES ? size - DI_SLOT_BYTES : DI_MORE_BYTES;
         here = DI_SLOT_BYTES;
-        di_ring_put_more(ring, (const unsigned char *)bytes + here, size - here);
+        di_ring_put_next(ring, stamp, rest, next);
+        if (size > DI_SLOT_BYTES + DI_MORE_BYTES)
+            di_ring_put_more(ring, stamp + 1, rest + next, size - here - next);
     }
     di_copy_small(slot->bytes, bytes, here);
     /* Relaxed, both: published by the stamp. */
@@ -122,8 +138,18 @@ static inline enum di_ring_state di_ring_look(const struct di_ring_in *ring)
     return stamp == ring->head - ring->mask ? DI_RING_EMPTY : DI_RING_CORRUPT;
 }
 
-/* The slots after the first, from the peer's ring. */
-void di_ring_get_more(const struct di_ring_in *ring, unsigned char *bytes, uint32_t size);
+/* Copies from the slot of a position, which is not the first of its message. */
+static inline void di_ring_get_next(const struct di_ring_in *ring, uint64_t position,
+                                    unsigned char *bytes, uint32_t size)
+{
+    const DI_PEER void *more = di_ring_slot(ring, position);
+
+    di_copy_small(bytes, di_peer_address(di_peer_field(more, struct di_slot_more, bytes)), size);
+}
+
+/* The slots after the second, from the peer's ring. */
+void di_ring_get_more(const struct di_ring_in *ring, uint64_t position, unsigned char *bytes,
+                      uint32_t size);
 
 /* Copies the immediate payload at the head out of the ring; size has been checked. */
 static inline void di_ring_get_immediate(const struct di_ring_in *ring, void *bytes, uint32_t size)
@@ -131,8 +157,12 @@ static inline void di_ring_get_immediate(const struct di_ring_in *ring, void *by
     uint32_t here = size;
 
     if (size > DI_SLOT_BYTES) {
+        unsigned char *rest = (unsigned char *)bytes + DI_SLOT_BYTES;
+        uint32_t next = size - DI_SLOT_BYTES < DI_MORE_BYTES ? size - DI_SLOT_BYTES : DI_MORE_BYTES;
         here = DI_SLOT_BYTES;
-        di_ring_get_more(ring, (unsigned char *)bytes + here, size - here);
+        di_ring_get_next(ring, ring->head + 1, rest, next);
+        if (size > DI_SLOT_BYTES + DI_MORE_BYTES)
+            di_ring_get_more(ring, ring->head + 2, rest + next, size - here - next);
     }
     di_copy_small(
         bytes,
