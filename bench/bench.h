@@ -49,7 +49,7 @@ struct bench_plan {
  * round trip, so the tail comes from operations timed one by one, each 20 ns too long. Streams and
  * costs have batches only: one message of a stream has no time of its own.
  */
-enum { BENCH_BATCHES_MAX = 4096, BENCH_SINGLES_MAX = 32768, BENCH_GEOMETRY_BYTES = 80 };
+enum { BENCH_BATCHES_MAX = 4096, BENCH_SINGLES_MAX = 32768 };
 
 /* What one run measured. Written by `first`, read by the parent once both children have ended. */
 struct bench_tape {
@@ -61,6 +61,14 @@ struct bench_tape {
 };
 
 struct bench_case;
+
+/* What a duct pipe is opened with, both ways; all zero where there is none, or all at default. */
+struct bench_geometry {
+    unsigned slots;
+    size_t max_msg;
+    size_t pool;
+    const char *wait;
+};
 
 struct bench_run {
     const struct bench_case *what;
@@ -85,8 +93,8 @@ struct bench_case {
      * size when this one's is not among them. NULL for a baseline.
      */
     const char *baseline;
-    /* What a subject was opened with, in the words of its address. Told with the results. */
-    char geometry[BENCH_GEOMETRY_BYTES];
+    struct bench_geometry geometry;
+    bool peer; /* another library than duct; its name is <library>.pingpong or .stream */
     size_t (*shared_bytes)(const struct bench_case *what); /* NULL: none */
     bool (*setup)(struct bench_run *run);
     void (*first)(struct bench_run *run);

@@ -70,69 +70,92 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     return 0;
 }
 
-static bool wanted(const struct options *options, const struct bench_case *what)
+static bool wanted(const struct options *options, const char *name)
 {
-    return options->filter == NULL || strstr(what->name, options->filter) != NULL;
+    return options->filter == NULL || strstr(name, options->filter) != NULL;
 }
 
 static void list(const struct options *options, const struct cases *cases)
 {
     for (size_t i = 0; i < cases->count; i++) {
         const struct bench_case *what = &cases->list[i];
-        if (wanted(options, what))
+        if (wanted(options, what->name))
             printf("%-20s %8zu %-8s %-4s %s\n", what->name, what->size, cases_kind_name(what->kind),
                    cases_place_name(what->place), what->about);
     }
 }
 
-/* Too large for the stack, and only one is alive at a time. */
-static struct runner_result subject_result;
-static struct runner_result baseline_result;
 static struct cases all;
+static struct results results;
 
-static bool measure_all(const struct options *options, json_t *document)
+static void measure(const struct options *options, const struct bench_case *what, bool *well)
+{
+    struct result *result = results_new();
+    const struct bench_case *baseline = cases_baseline_of(&all, what);
+
+    if (!runner_measure(what, baseline, &options->runner, &result->subject, &result->baseline)) {
+        fprintf(stderr, "%s: size %zu: could not be measured\n", what->name, what->size);
+        free(result);
+        *well = false;
+        return;
+    }
+    report_text_case(&result->subject);
+    results_keep(&results, result);
+}
+
+static bool measure_all(const struct options *options)
 {
     bool well = true;
     report_text_head();
     for (size_t i = 0; i < all.count; i++) {
         const struct bench_case *what = &all.list[i];
-        if (!wanted(options, what))
+        if (!wanted(options, what->name))
             continue;
-        if (what->place == BENCH_PAIR && machine_cpu_count() < 2) {
+        if (what->place == BENCH_PAIR && machine_cpu_count() < 2)
             fprintf(stderr, "%s: skipped, it needs two CPUs\n", what->name);
-            continue;
-        }
-        const struct bench_case *baseline = cases_baseline_of(&all, what);
-        if (!runner_measure(what, baseline, &options->runner, &subject_result, &baseline_result)) {
-            fprintf(stderr, "%s: size %zu: could not be measured\n", what->name, what->size);
-            well = false;
-            continue;
-        }
-        report_text_case(&subject_result);
-        json_t *told = report_json_case(&subject_result);
-        if (baseline != NULL)
-            json_object_set_new(told, "against", report_json_case(&baseline_result));
-        json_array_append_new(document, told);
+        else
+            measure(options, what, &well);
     }
+    for (size_t i = 0; i < FOOTPRINT_SIZES && wanted(options, "duct.footprint"); i++) {
+        if (footprint_measure(footprint_pipes[i], options->quick,
+                              &results.footprint[results.footprints])) {
+            results.footprints++;
+        } else {
+            fprintf(stderr, "duct.footprint: %u pipes: could not be measured\n",
+                    footprint_pipes[i]);
+            well = false;
+        }
+    }
+    return well;
+}
+
+static bool write_json(const char *path, const struct bars *bars)
+{
+    json_t *document = report_json(&results, bars);
+    bool well = document != NULL && json_dump_file(document, path, JSON_INDENT(1)) == 0;
+    json_decref(document);
+    if (!well)
+        fprintf(stderr, "duct-bench: cannot write %s\n", path);
     return well;
 }
 
 static bool run(const struct options *options)
 {
     static struct machine_spinners spinners;
+    static struct bars bars;
     if (options->spinners && !machine_spinners_start(&spinners))
         fprintf(stderr, "duct-bench: no spinners; idle CPUs will halt\n");
 
-    json_t *document = json_array();
-    bool well = measure_all(options, document);
+    bool well = measure_all(options);
     machine_spinners_stop(&spinners);
 
-    if (options->json_path != NULL &&
-        json_dump_file(document, options->json_path, JSON_INDENT(1)) != 0) {
-        fprintf(stderr, "duct-bench: cannot write %s\n", options->json_path);
-        well = false;
-    }
-    json_decref(document);
+    bars_fill(&bars, &results);
+    report_text_footprints(&results);
+    report_text_geometries(&results);
+    report_text_bars(&bars);
+    if (options->json_path != NULL)
+        well = write_json(options->json_path, &bars) && well;
+    results_free(&results);
     return well;
 }
 

@@ -1,51 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <string.h>
 
-#include "bench/cases.h"
 #include "bench/report.h"
-
-enum { CELL = 24 };
-
-/* Three to four significant digits and the unit in which they read well. */
-static const char *time_text(char cell[CELL], double ns)
-{
-    static const char *const units[] = {"ns", "us", "ms", "s"};
-    unsigned unit = 0;
-    while (ns >= 10000 && unit < 3) {
-        ns /= 1000;
-        unit++;
-    }
-    snprintf(cell, CELL, "%.*f %s", ns < 10 ? 2 : ns < 100 ? 1 : 0, ns, units[unit]);
-    return cell;
-}
-
-static const char *size_text(char cell[CELL], size_t size)
-{
-    if (size == 0)
-        snprintf(cell, CELL, "-");
-    else if (size % 1048576 == 0)
-        snprintf(cell, CELL, "%zu MiB", size / 1048576);
-    else if (size % 1024 == 0)
-        snprintf(cell, CELL, "%zu KiB", size / 1024);
-    else
-        snprintf(cell, CELL, "%zu B", size);
-    return cell;
-}
-
-/*
- * Messages count while they are small, bytes once they are large. A round trip has no rate worth
- * telling.
- */
-static const char *rate_text(char cell[CELL], const struct bench_case *what, double ns)
-{
-    if (what->kind == BENCH_PINGPONG || ns <= 0)
-        snprintf(cell, CELL, "%s", "");
-    else if (what->size >= 1024)
-        snprintf(cell, CELL, "%.1f GB/s", (double)what->size / ns);
-    else
-        snprintf(cell, CELL, "%.1f M/s", 1000 / ns);
-    return cell;
-}
 
 void report_text_head(void)
 {
@@ -57,35 +14,23 @@ void report_text_head(void)
 static void row(const struct runner_result *result, const struct runner_figures *figures)
 {
     const struct bench_case *what = result->what;
-    char cell[12][CELL];
-    double value_ns[RUNNER_REPEATS_MAX];
-    double line_ns[RUNNER_REPEATS_MAX];
-    double ratio[RUNNER_REPEATS_MAX];
+    const struct summary summary = results_summary(figures);
+    char cell[12][REPORT_CELL];
 
-    /* Ranking sorts; the result is not ours to reorder. */
-    for (unsigned i = 0; i < figures->kept; i++) {
-        value_ns[i] = figures->value_ns[i];
-        line_ns[i] = figures->line_ns[i];
-    }
-    for (unsigned i = 0; i < figures->ratios; i++)
-        ratio[i] = figures->ratio[i];
-    struct stats_spread spread = stats_spread_of(value_ns, figures->kept);
-    double line_median_ns = stats_median(line_ns, figures->kept);
-
-    snprintf(cell[0], CELL, "%u/%u", figures->kept, result->moved + result->failed);
-    snprintf(cell[11], CELL, "%.0f", (double)figures->preempted / figures->kept);
+    snprintf(cell[0], REPORT_CELL, "%u/%u", figures->kept, result->moved + result->failed);
+    snprintf(cell[11], REPORT_CELL, "%.0f", (double)figures->preempted / figures->kept);
     cell[1][0] = '\0';
     if (figures->ratios > 0)
-        snprintf(cell[1], CELL, "%.3f", stats_median(ratio, figures->ratios));
-    printf("%-20s %8s %-5s %9s %5s %7s %9s %9s %9s %11s %9s %9s %9s %9s  %s\n", what->name,
-           size_text(cell[2], what->size), cases_place_name(what->place), cell[0], cell[11],
-           line_median_ns > 0 ? time_text(cell[3], line_median_ns) : "",
-           time_text(cell[4], spread.min), time_text(cell[5], spread.median),
-           time_text(cell[6], spread.max), rate_text(cell[7], what, spread.median),
-           time_text(cell[8], stats_hist_percentile(&figures->tail, 50)),
-           time_text(cell[9], stats_hist_percentile(&figures->tail, 99)),
-           time_text(cell[10], stats_hist_percentile(&figures->tail, 99.9)),
-           time_text((char[CELL]){0}, figures->tail.max_ns), cell[1]);
+        snprintf(cell[1], REPORT_CELL, "%.3f", summary.ratio);
+    printf(
+        "%-20s %8s %-5s %9s %5s %7s %9s %9s %9s %11s %9s %9s %9s %9s  %s\n", what->name,
+        report_size(cell[2], what->size), cases_place_name(what->place), cell[0], cell[11],
+        summary.line_ns > 0 ? report_time(cell[3], summary.line_ns) : "",
+        report_time(cell[4], summary.value_ns.min), report_time(cell[5], summary.value_ns.median),
+        report_time(cell[6], summary.value_ns.max),
+        report_rate(cell[7], what, summary.value_ns.median), report_time(cell[8], summary.p50_ns),
+        report_time(cell[9], summary.p99_ns), report_time(cell[10], summary.p99_9_ns),
+        report_time((char[REPORT_CELL]){0}, summary.max_ns), cell[1]);
 }
 
 void report_text_case(const struct runner_result *result)
@@ -93,9 +38,75 @@ void report_text_case(const struct runner_result *result)
     for (unsigned i = 0; i < result->groups; i++)
         row(result, &result->group[i]);
     if (result->groups == 0) {
-        char cell[CELL];
+        char cell[REPORT_CELL];
         printf("%-20s %8s no run kept: %u moved, %u failed\n", result->what->name,
-               size_text(cell, result->what->size), result->moved, result->failed);
+               report_size(cell, result->what->size), result->moved, result->failed);
     }
     fflush(stdout);
+}
+
+static void side_row(const struct footprint *footprint, const char *name,
+                     const struct footprint_side *side)
+{
+    double pipes = footprint->pipes;
+    char p50[REPORT_CELL];
+    char p99[REPORT_CELL];
+
+    printf("%6u %-8s %9.1f %9.1f %9.1f %9.1f %6.2f %8.3f %%  %9s %9s\n", footprint->pipes, name,
+           (double)side->rss_bytes / pipes / 1024, (double)side->pss_bytes / pipes / 1024,
+           (double)side->private_bytes / pipes / 1024, (double)side->shared_bytes / pipes / 1024,
+           (double)side->fds / pipes, 100 * side->idle_cpu,
+           report_time(p50, footprint->wake_p50_ns), report_time(p99, footprint->wake_p99_ns));
+}
+
+void report_text_footprints(const struct results *results)
+{
+    if (results->footprints == 0)
+        return;
+    printf("\nidle default pipes; KiB and descriptors are means of one pipe\n");
+    printf("%6s %-8s %9s %9s %9s %9s %6s %10s  %9s %9s\n", "pipes", "side", "RSS", "PSS", "private",
+           "shared", "fds", "idle CPU", "wake p50", "p99");
+    for (size_t i = 0; i < results->footprints; i++) {
+        side_row(&results->footprint[i], "listener", &results->footprint[i].listener);
+        side_row(&results->footprint[i], "dialler", &results->footprint[i].dialler);
+    }
+}
+
+void report_text_geometries(const struct results *results)
+{
+    char last[3 * REPORT_CELL] = "";
+    const char *name = "";
+    char geometry[3 * REPORT_CELL];
+    char size[REPORT_CELL];
+    bool any = false;
+
+    for (size_t i = 0; i < results->count; i++) {
+        const struct bench_case *what = results->list[i]->subject.what;
+        if (report_geometry(geometry, &what->geometry)[0] == '\0')
+            continue;
+        if (!any)
+            printf("\ngeometry, from the size given up\n");
+        any = true;
+        if (strcmp(geometry, last) != 0 || strcmp(name, what->name) != 0)
+            printf("%-20s %8s  %s\n", what->name, report_size(size, what->size), geometry);
+        memcpy(last, geometry, sizeof(last));
+        name = what->name;
+    }
+}
+
+void report_text_bars(const struct bars *bars)
+{
+    size_t missed = 0;
+    size_t met = 0;
+
+    printf("\nbars\n");
+    for (size_t i = 0; i < bars->count; i++) {
+        const struct bar *bar = &bars->list[i];
+        met += bar->verdict == BAR_MET;
+        missed += bar->verdict == BAR_MISSED;
+        if (bar->verdict != BAR_UNKNOWN)
+            printf("%-8s %-44s %8.3f %-3s %s %6g  %s\n", bars_verdict_name(bar->verdict), bar->what,
+                   bar->value, bar->unit, bar->at_least ? ">=" : "<=", bar->limit, bar->note);
+    }
+    printf("%zu met, %zu missed, %zu not measured\n", met, missed, bars->count - met - missed);
 }

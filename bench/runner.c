@@ -33,7 +33,10 @@ static uint64_t clamp(double value, uint64_t low, uint64_t high)
  */
 static double stream_batch_ns(const struct bench_case *what)
 {
-    size_t bytes = what->shared_bytes != NULL ? what->shared_bytes(what) : 0;
+    size_t bytes = what->shared_bytes != NULL ? what->shared_bytes(what)
+                   : what->geometry.slots != 0
+                       ? what->geometry.slots * MACHINE_LINE_BYTES + what->geometry.pool
+                       : 0;
     double four_rings_ns = 4 * (double)bytes / 20;
     return four_rings_ns > BATCH_STREAM_NS ? four_rings_ns : BATCH_STREAM_NS;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench/subject.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -11,11 +10,23 @@ bool subject_setup(struct bench_run *run)
 {
     static char url[URL_BYTES]; /* one run at a time */
     static unsigned runs;
-    int length = snprintf(url, sizeof(url), "shm://duct-bench-%d-%u?wait_listener=1%s%s",
-                          (int)getpid(), runs++, run->what->geometry[0] != '\0' ? "&" : "",
-                          run->what->geometry);
+    const struct bench_geometry *geometry = &run->what->geometry;
+    int length =
+        snprintf(url, sizeof(url), "shm://duct-bench-%d-%u?wait_listener=1", (int)getpid(), runs++);
+
+    if (geometry->slots != 0)
+        length += snprintf(url + length, sizeof(url) - (size_t)length,
+                           "&slots=%u&max_msg=%zu&pool=%zu&wait=%s", geometry->slots,
+                           geometry->max_msg, geometry->pool, geometry->wait);
     run->own = url;
     return length > 0 && (size_t)length < sizeof(url);
+}
+
+uint64_t subject_touch(const struct bench_run *run)
+{
+    const struct bench_geometry *geometry = &run->what->geometry;
+    uint64_t blocks = run->size > SUBJECT_SMALL_MAX ? geometry->pool / run->size : 0;
+    return geometry->slots + blocks;
 }
 
 const char *subject_url(const struct bench_run *run)
@@ -46,17 +57,17 @@ struct subject subject_open(struct bench_run *run, bool is_first)
     return side;
 }
 
-uint64_t subject_sum(size_t size, uint64_t total)
+/* Sum of the words of messages 1 .. total. */
+static uint64_t sum_of(size_t size, uint64_t total)
 {
     uint64_t words = size / 8;
     return words * (total * (total + 1) / 2) + total * (words * (words - 1) / 2);
 }
 
-void subject_close(struct subject *side, struct bench_run *run, bool is_first, bool read_in_full,
-                   uint64_t total)
+void subject_close(struct subject *side, struct bench_run *run, bool is_first, bool read_in_full)
 {
-    bool right =
-        !side->failed && (!read_in_full || side->sum == subject_sum(side->size, total));
+    uint64_t total = subject_touch(run) + bench_total(&run->plan);
+    bool right = !side->failed && (!read_in_full || side->sum == sum_of(side->size, total));
 
     duct_pipe_close(side->pipe);
     duct_listener_close(side->listener);
@@ -64,14 +75,4 @@ void subject_close(struct subject *side, struct bench_run *run, bool is_first, b
         bench_check(run, right);
     else if (!right)
         _exit(7);
-}
-
-struct bench_case subject_with(const struct bench_case *what, const char *format, ...)
-{
-    struct bench_case with = *what;
-    va_list args;
-    va_start(args, format);
-    vsnprintf(with.geometry, sizeof(with.geometry), format, args);
-    va_end(args);
-    return with;
 }

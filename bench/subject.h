@@ -43,11 +43,11 @@ const char *subject_url(const struct bench_run *run);
 struct subject subject_open(struct bench_run *run, bool is_first);
 
 /*
- * The end of a side that has read `total` messages: closes in order, and makes the run void unless
- * every call worked and the sum is right. With read_in_full false the sum is not looked at.
+ * The end of a side that has read all messages of the plan and of subject_touch(): closes in order,
+ * and makes the run void unless every call worked and the sum is right. With read_in_full false the
+ * sum is not looked at.
  */
-void subject_close(struct subject *side, struct bench_run *run, bool is_first, bool read_in_full,
-                   uint64_t total);
+void subject_close(struct subject *side, struct bench_run *run, bool is_first, bool read_in_full);
 
 /* Prints what duct has to say of its last failure, and marks the side. False. */
 bool subject_fail(struct subject *side, const char *call, enum duct_err err);
@@ -58,11 +58,10 @@ static inline bool subject_ok(struct subject *side, const char *call, enum duct_
     return __builtin_expect(err == DUCT_OK, 1) || subject_fail(side, call, err);
 }
 
-/* Sum of the words of messages 1 .. total. */
-uint64_t subject_sum(size_t size, uint64_t total);
-
-/* `what` with the options of its address printed into it; the format's result must fit. */
-struct bench_case subject_with(const struct bench_case *what, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+/*
+ * Messages after which every slot and block has been used once, and their pages are in both
+ * processes' tables. To be exchanged before what is measured, as for the baselines.
+ */
+uint64_t subject_touch(const struct bench_run *run);
 
 #endif

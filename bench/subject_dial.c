@@ -16,9 +16,8 @@ static double accept_one(struct subject *side)
     if (side->failed ||
         !subject_ok(side, "accept", duct_accept(side->listener, &side->pipe, SUBJECT_WAIT_NS)))
         return 0;
-    subject_ok(
-        side, "read",
-        duct_read(side->pipe, &began_ns, sizeof(began_ns), &size, NULL, SUBJECT_WAIT_NS));
+    subject_ok(side, "read",
+               duct_read(side->pipe, &began_ns, sizeof(began_ns), &size, NULL, SUBJECT_WAIT_NS));
     uint64_t now_ns = machine_now_ns();
     duct_pipe_close(side->pipe);
     side->pipe = NULL;
@@ -44,7 +43,7 @@ static void first(struct bench_run *run)
         tape->single_ns[i] = accept_one(&side);
     tape->batches = plan->batches;
     tape->singles = plan->singles;
-    subject_close(&side, run, true, false, 0);
+    subject_close(&side, run, true, false);
 }
 
 static void second(struct bench_run *run)
@@ -66,7 +65,7 @@ static void second(struct bench_run *run)
         duct_pipe_close(side.pipe);
         side.pipe = NULL;
     }
-    subject_close(&side, run, false, false, 0);
+    subject_close(&side, run, false, false);
 }
 
 void subject_dial_cases(struct cases *cases)

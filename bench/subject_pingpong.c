@@ -33,9 +33,9 @@ static void put_loan(struct subject *side, bool touch)
 {
     struct duct_msg msg;
     side->sent++;
-    if (!subject_ok(side, "loan",
-                    duct_msg_loan_aligned(side->pipe, side->size, DUCT_ALIGN_LINE, SUBJECT_WAIT_NS,
-                                          &msg)))
+    if (!subject_ok(
+            side, "loan",
+            duct_msg_loan_aligned(side->pipe, side->size, DUCT_ALIGN_LINE, SUBJECT_WAIT_NS, &msg)))
         return;
     if (touch)
         payload_fill_any(msg.data, side->size, side->sent);
@@ -111,15 +111,16 @@ static void pong_many(struct pingpong *pingpong, uint64_t count)
 static void run_first(struct bench_run *run, bool touch)
 {
     struct pingpong side = {subject_open(run, true), touch};
+    ping_many(&side, subject_touch(run));
     bench_drive(run, ping_many, &side);
-    subject_close(&side.subject, run, true, touch, bench_total(&run->plan));
+    subject_close(&side.subject, run, true, touch);
 }
 
 static void run_second(struct bench_run *run, bool touch)
 {
     struct pingpong side = {subject_open(run, false), touch};
-    pong_many(&side, bench_total(&run->plan));
-    subject_close(&side.subject, run, false, touch, bench_total(&run->plan));
+    pong_many(&side, subject_touch(run) + bench_total(&run->plan));
+    subject_close(&side.subject, run, false, touch);
 }
 
 static void full_first(struct bench_run *run)
@@ -142,17 +143,12 @@ static void bare_second(struct bench_run *run)
     run_second(run, false);
 }
 
-/* Defaults serve up to 64 KiB; beyond, three messages of pool, as the defaults would have it. */
-static unsigned max_msg_kib(size_t size)
-{
-    return size > 65536 ? (unsigned)(size / 1024) : 64;
-}
-
+/* The defaults, which serve up to 64 KiB; beyond, a pool of three messages, as theirs is. */
 static void add(struct cases *cases, const struct bench_case *what, const char *wait)
 {
-    struct bench_case with = subject_with(what, "slots=256&max_msg=%uk&pool=%uk&wait=%s",
-                                          max_msg_kib(what->size), 3 * max_msg_kib(what->size),
-                                          wait);
+    size_t max_msg = what->size > 65536 ? what->size : 65536;
+    struct bench_case with = *what;
+    with.geometry = (struct bench_geometry){256, max_msg, 3 * max_msg, wait};
     cases_add(cases, &with);
 }
 

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bench/bars.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bench/report.h"
+
+#define KIB 1024.0
+#define MIB 1048576.0
+
+/* Value 0: not measured. */
+static struct bar *add(struct bars *bars, double value, bool at_least, double limit,
+                       const char *unit)
+{
+    struct bar *bar = &bars->list[bars->count < BARS_MAX ? bars->count++ : BARS_MAX - 1];
+    bool met = at_least ? value >= limit : value <= limit;
+    *bar = (struct bar){
+        .unit = unit,
+        .value = value,
+        .limit = limit,
+        .at_least = at_least,
+        .verdict = value <= 0 ? BAR_UNKNOWN
+                   : met      ? BAR_MET
+                              : BAR_MISSED,
+    };
+    return bar;
+}
+
+static void text(char to[BAR_TEXT], const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void text(char to[BAR_TEXT], const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(to, BAR_TEXT, format, args);
+    va_end(args);
+}
+
+static void pingpong_bars(struct bars *bars, const struct results *results)
+{
+    static const struct {
+        size_t size;
+        double limit;
+    } spinning[] = {{8, 1.15}, {40, 1.15}, {64, 1.25}, {1024, 1.25}, {65536, 1.1}, {1048576, 1.1}};
+    char cell[REPORT_CELL];
+
+    for (size_t i = 0; i < sizeof(spinning) / sizeof(spinning[0]); i++) {
+        double ratio = results_ratio(results, "duct.pingpong", spinning[i].size, BENCH_PAIR);
+        struct bar *bar = add(bars, ratio, false, spinning[i].limit, "x");
+        text(bar->what, "ping-pong, spinning, %s", report_size(cell, spinning[i].size));
+        text(bar->note, "of base.slot");
+    }
+    struct bar *pair =
+        add(bars, results_ratio(results, "duct.park", 8, BENCH_PAIR), false, 1.1, "x");
+    text(pair->what, "ping-pong, parked, 8 B, two CPUs");
+    text(pair->note, "of base.futex");
+    struct bar *same =
+        add(bars, results_ratio(results, "duct.park", 8, BENCH_SAME), false, 1.25, "x");
+    text(same->what, "ping-pong, parked, 8 B, one CPU");
+    text(same->note, "of base.futex");
+    struct bar *bare =
+        add(bars, results_ratio(results, "duct.loan", 1048576, BENCH_PAIR), false, 1.3, "x");
+    text(bare->what, "ping-pong, 1 MiB untouched");
+    text(bare->note, "of the same with 64 B");
+}
+
+static double rate_ratio(double time_ratio)
+{
+    return time_ratio > 0 ? 1 / time_ratio : 0;
+}
+
+static void loaned_bar(struct bars *bars, const struct results *results, size_t size, double limit)
+{
+    double single = rate_ratio(results_ratio(results, "duct.loaned", size, BENCH_PAIR));
+    double batch = rate_ratio(results_ratio(results, "duct.loaned.batch", size, BENCH_PAIR));
+    bool batched = batch > single;
+    double l2_ns = results_median_ns(results, "base.ring.l2", size, BENCH_PAIR);
+    double own_ns =
+        results_median_ns(results, batched ? "duct.loaned.batch" : "duct.loaned", size, BENCH_PAIR);
+    struct bar *bar = add(bars, batched ? batch : single, true, limit, "x");
+    char cell[REPORT_CELL];
+
+    text(bar->what, "stream, loaned, %s", report_size(cell, size));
+    if (l2_ns > 0 && own_ns > 0)
+        text(bar->note, "of base.ring's rate, %s; %.2f of base.ring.l2's",
+             batched ? "32 a call" : "singly", l2_ns / own_ns);
+    else
+        text(bar->note, "of base.ring's rate, %s", batched ? "32 a call" : "singly");
+}
+
+static void stream_bars(struct bars *bars, const struct results *results)
+{
+    struct bar *batch =
+        add(bars, rate_ratio(results_ratio(results, "duct.stream.batch", 8, BENCH_PAIR)), true, 0.4,
+            "x");
+    text(batch->what, "stream, 8 B, 32 a call");
+    text(batch->note, "of base.stamp's rate");
+    struct bar *single =
+        add(bars, rate_ratio(results_ratio(results, "duct.stream", 8, BENCH_PAIR)), true, 0.2, "x");
+    text(single->what, "stream, 8 B, singly");
+    text(single->note, "of base.stamp's rate");
+    loaned_bar(bars, results, 64, 1.0);
+    loaned_bar(bars, results, 1024, 1.0);
+    loaned_bar(bars, results, 65536, 0.9);
+    loaned_bar(bars, results, 1048576, 0.9);
+}
+
+static double most(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+static void footprint_bars(struct bars *bars, const struct results *results)
+{
+    const struct footprint *one = NULL;
+    const struct footprint *many = NULL;
+
+    for (size_t i = 0; i < results->footprints; i++) {
+        const struct footprint *footprint = &results->footprint[i];
+        if (footprint->pipes == footprint_pipes[0])
+            one = footprint;
+        if (footprint->pipes == footprint_pipes[FOOTPRINT_SIZES - 1])
+            many = footprint;
+    }
+    double resident = 0;
+    double fds = 0;
+    if (many != NULL) {
+        const struct footprint_side *a = &many->listener;
+        const struct footprint_side *b = &many->dialler;
+        resident = most((double)(a->private_bytes + a->shared_bytes),
+                        (double)(b->private_bytes + b->shared_bytes)) /
+                   many->pipes / KIB;
+        fds = most((double)a->fds, (double)b->fds) / many->pipes;
+    }
+    struct bar *bar = add(bars, resident, false, 256, "KiB");
+    text(bar->what, "a default pipe, resident, a side");
+    text(bar->note, "private and own shared memory, mean of 1000");
+    text(add(bars, fds, false, 3, "fds")->what, "a default pipe, descriptors, a side");
+    bar =
+        add(bars, many != NULL ? (double)footprint_total_bytes(many) / MIB : 0, false, 512, "MiB");
+    text(bar->what, "1000 default pipes");
+    text(bar->note, "both processes");
+    bar = add(bars, one != NULL && many != NULL ? many->wake_p50_ns / one->wake_p50_ns : 0, false,
+              1.25, "x");
+    text(bar->what, "wake-up among 1000 pipes");
+    text(bar->note, "of the same with 1 pipe, p50");
+}
+
+/* The fastest peer at that size, its name cut off the case's. */
+static double fastest_peer_ns(const struct results *results, const char *kind, size_t size,
+                              char name[BAR_TEXT])
+{
+    double fastest_ns = 0;
+    for (size_t i = 0; i < results->count; i++) {
+        const struct runner_result *result = &results->list[i]->subject;
+        const char *dot = strrchr(result->what->name, '.');
+        if (!result->what->peer || result->what->size != size || dot == NULL ||
+            strcmp(dot, kind) != 0 || results_main(result) == NULL)
+            continue;
+        double ns = results_summary(results_main(result)).value_ns.median;
+        if (fastest_ns == 0 || ns < fastest_ns) {
+            fastest_ns = ns;
+            text(name, "%.*s", (int)(dot - result->what->name), result->what->name);
+        }
+    }
+    return fastest_ns;
+}
+
+/* Ours over theirs, by whichever of our calls is fastest. */
+static void peer_bar(struct bars *bars, const struct results *results, const char *kind,
+                     size_t size, double limit)
+{
+    static const char *const pingpong[] = {"duct.pingpong", NULL};
+    static const char *const stream[] = {"duct.stream", "duct.stream.batch", "duct.loaned",
+                                         "duct.loaned.batch", NULL};
+    bool is_stream = strcmp(kind, ".stream") == 0;
+    char peer[BAR_TEXT] = "none";
+    char cell[REPORT_CELL];
+    double peer_ns = fastest_peer_ns(results, kind, size, peer);
+    double own_ns = 0;
+
+    for (const char *const *name = is_stream ? stream : pingpong; *name != NULL; name++) {
+        double ns = results_median_ns(results, *name, size, BENCH_PAIR);
+        if (ns > 0 && (own_ns == 0 || ns < own_ns))
+            own_ns = ns;
+    }
+    struct bar *bar = add(bars, own_ns > 0 ? peer_ns / own_ns : 0, true, limit, "x");
+    text(bar->what, "%s, %s, before every peer", is_stream ? "stream" : "ping-pong",
+         report_size(cell, size));
+    text(bar->note, "as fast as %s, the next", peer);
+}
+
+void bars_fill(struct bars *bars, const struct results *results)
+{
+    bars->count = 0;
+    pingpong_bars(bars, results);
+    stream_bars(bars, results);
+    double dial_ns = results_median_ns(results, "duct.dial", 8, BENCH_PAIR);
+    struct bar *dial = add(bars, dial_ns / 1000, false, 500, "us");
+    text(dial->what, "dial to first message");
+    text(dial->note, "median");
+    footprint_bars(bars, results);
+    for (size_t i = 0; results->peers && i < CASES_SIZES; i++)
+        peer_bar(bars, results, ".pingpong", cases_sizes[i], 1);
+    for (size_t i = 0; results->peers && i < CASES_SIZES; i++)
+        peer_bar(bars, results, ".stream", cases_sizes[i], cases_sizes[i] <= 1024 ? 2 : 1);
+}
+
+const char *bars_verdict_name(enum bar_verdict verdict)
+{
+    static const char *const names[] = {"unknown", "MISSED", "met"};
+    return names[verdict];
+}
