@@ -186,7 +186,8 @@ Test(options, quantities_that_are_none)
                                       "0x10",
                                       "1t",
                                       "99999999999999999999",
-                                      "9223372036854775807k"};
+                                      "9223372036854775807k",
+                                      "18014398509481985k"};
     char address[64];
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         snprintf(address, sizeof address, "shm://x?pool=%s", bad[i]);

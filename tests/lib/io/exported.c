@@ -62,6 +62,8 @@ EACH_BACKEND(a_poll)
     raise_fd(bell);
     di_io_wait(*loop, 0); /* an edge nobody waits for */
     expect_nothing(*loop, fd);
+    raise_fd(bell); /* and another */
+    expect_nothing(*loop, fd);
     di_io_submit(*loop, &p.op);
     expect_something(*loop, fd);
     cr_assert_eq(p.count, 4);
@@ -154,6 +156,7 @@ EACH_BACKEND(timers)
     struct pollfd wait = {.fd = fd, .events = POLLIN};
     cr_assert_eq(poll(&wait, 1, 10000), 1); /* it becomes readable by itself */
     cr_assert_geq(di_io_now(*loop), soon.op.deadline);
+    cr_assert_lt(di_io_now(*loop), soon.op.deadline + 2000 * MS);
     expect_something(*loop, fd);
     cr_assert_eq(soon.count, 1);
     expect_nothing(*loop, fd);
@@ -175,6 +178,20 @@ EACH_BACKEND(a_wake)
         expect_something(*loop, fd);
         expect_nothing(*loop, fd);
     }
+}
+
+/* Rung before the export, and come across while the ring is emptied. */
+EACH_BACKEND(a_wake_before_the_export)
+{
+    struct probe p = poll_probe(event_fd(), POLLIN);
+    di_io_submit(*loop, &p.op);
+    cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
+    di_io_wake(*loop);
+    int fd = exported(*loop);
+    expect_something(*loop, fd);
+    expect_nothing(*loop, fd);
+    cr_assert_eq(p.count, 0);
+    end(loop);
 }
 
 /* A wake, and a completion, that a submission's flush happens to come across are not hidden by it.
