@@ -58,23 +58,38 @@ enum duct_err di_pool_add(struct di_pool *pool, unsigned char *base)
     return DUCT_OK;
 }
 
+/* The smallest class with a free block that will do, or class_count. */
+static uint32_t find_class(const struct di_pool *pool, size_t size, size_t align)
+{
+    const struct di_outbox_header *header = &pool->geometry->header;
+
+    for (uint32_t c = header->class_count; c-- > 0;) {
+        /* A class whose size is a multiple of align begins on one, as all larger classes do. */
+        if (header->classes[c].size >= size && pool->top[c] != DI_BLOCK_NONE &&
+            header->classes[c].size % align == 0)
+            return c;
+    }
+    return header->class_count;
+}
+
 uint32_t di_pool_take(struct di_pool *pool, size_t size, size_t align)
 {
-    for (uint32_t c = pool->geometry->header.class_count; c-- > 0;) {
-        uint32_t class_size = pool->geometry->header.classes[c].size;
-        uint32_t index = pool->top[c];
+    uint32_t c = find_class(pool, size, align);
 
-        /* A class whose size is a multiple of align begins on one, as all larger classes do. */
-        if (class_size < size || index == DI_BLOCK_NONE || class_size % align != 0)
-            continue;
-        struct di_block *block = &pool->blocks[index];
-        pool->top[c] = block->next;
-        block->state = DI_BLOCK_LOANED;
-        block->generation++;
-        pool->loaned++;
-        return index;
-    }
-    return DI_BLOCK_NONE;
+    if (c == pool->geometry->header.class_count)
+        return DI_BLOCK_NONE;
+    uint32_t index = pool->top[c];
+    struct di_block *block = &pool->blocks[index];
+    pool->top[c] = block->next;
+    block->state = DI_BLOCK_LOANED;
+    block->generation++;
+    pool->loaned++;
+    return index;
+}
+
+bool di_pool_has(const struct di_pool *pool, size_t size, size_t align)
+{
+    return find_class(pool, size, align) != pool->geometry->header.class_count;
 }
 
 bool di_pool_give_back(struct di_pool *pool, uint64_t ref, enum di_block_state from)

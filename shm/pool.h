@@ -53,6 +53,9 @@ enum duct_err di_pool_add(struct di_pool *pool, unsigned char *base) DUCT_NODISC
  * there is none. size is at most max_msg. */
 uint32_t di_pool_take(struct di_pool *pool, size_t size, size_t align);
 
+/* Whether di_pool_take() would find one. */
+bool di_pool_has(const struct di_pool *pool, size_t size, size_t align);
+
 /* Takes back a block that was loaned (from the application) or sent (from the peer). False, and
  * nothing changed, if that is not so: an index out of range, another state, another generation. */
 bool di_pool_give_back(struct di_pool *pool, uint64_t ref, enum di_block_state from);

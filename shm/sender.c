@@ -49,11 +49,19 @@ void di_sender_fini(struct di_sender *sender)
     di_pool_fini(&sender->pool);
 }
 
-enum duct_err di_sender_full(struct di_sender *sender, bool plausible)
+static void remember_need(struct di_sender *sender, uint32_t slots, size_t size, size_t align)
+{
+    sender->need_slots = slots;
+    sender->need_size = size;
+    sender->need_align = align;
+}
+
+enum duct_err di_sender_full(struct di_sender *sender, uint32_t slots, bool plausible)
 {
     if (!plausible)
         return di_fail(DUCT_ECORRUPT,
                        "the peer's consumer index is out of range; its pipe is closed");
+    remember_need(sender, slots, 0, 0);
     sender->full_ring++;
     return DUCT_EAGAIN;
 }
@@ -85,6 +93,7 @@ static enum duct_err take_block(struct di_sender *sender, size_t size, size_t al
         *index = di_pool_take(&sender->pool, size, align);
     if (*index != DI_BLOCK_NONE)
         return DUCT_OK;
+    remember_need(sender, 0, size, align);
     sender->full_pool++;
     return DUCT_EAGAIN;
 }
@@ -106,25 +115,28 @@ enum duct_err di_sender_loan(struct di_sender *sender, size_t size, size_t align
 
     if (size > sender->max_msg)
         return refuse_size(sender, size);
-    *msg = (struct duct_msg){.size = size, .owner = &sender->owner};
     if (size <= sender->immediate_max && align <= DI_LINE) {
         struct di_cell *cell = di_cells_take(&sender->cells);
         if (cell != NULL) {
-            msg->data = cell->bytes;
-            msg->ref = di_block_ref(cell->index | DI_REF_CELL, cell->generation);
+            *msg =
+                (struct duct_msg){.data = cell->bytes,
+                                  .size = size,
+                                  .owner = &sender->owner,
+                                  .ref = di_block_ref(cell->index | DI_REF_CELL, cell->generation)};
             return DUCT_OK;
         }
-        msg->owner = NULL;
+        /* Only this thread can end that, by sending or discarding one. */
+        remember_need(sender, 0, SIZE_MAX, DI_LINE);
         sender->full_pool++;
         return DUCT_EAGAIN;
     }
     enum duct_err err = take_block(sender, size, align, &index);
-    if (err != DUCT_OK) {
-        msg->owner = NULL;
+    if (err != DUCT_OK)
         return err;
-    }
-    msg->data = sender->pool.blocks[index].data;
-    msg->ref = di_block_ref(index, sender->pool.blocks[index].generation);
+    *msg = (struct duct_msg){.data = sender->pool.blocks[index].data,
+                             .size = size,
+                             .owner = &sender->owner,
+                             .ref = di_block_ref(index, sender->pool.blocks[index].generation)};
     return DUCT_OK;
 }
 
@@ -173,7 +185,7 @@ enum duct_err di_sender_publish(struct di_sender *sender, struct duct_msg *msg)
         if (msg->size > sender->immediate_max)
             return too_long(msg->size, sender->immediate_max);
         if (!di_ring_room(&sender->ring, di_slots_of((uint32_t)msg->size), &plausible))
-            return di_sender_full(sender, plausible);
+            return di_sender_full(sender, di_slots_of((uint32_t)msg->size), plausible);
         di_ring_put_immediate(&sender->ring, cell->bytes, (uint32_t)msg->size, msg->tag);
         di_cells_give_back(&sender->cells, cell);
     } else {
@@ -183,7 +195,7 @@ enum duct_err di_sender_publish(struct di_sender *sender, struct duct_msg *msg)
         if (msg->size > block->size || msg->size > sender->max_msg)
             return too_long(msg->size, block->size);
         if (!di_ring_room(&sender->ring, 1, &plausible))
-            return di_sender_full(sender, plausible);
+            return di_sender_full(sender, 1, plausible);
         di_pool_mark_sent(&sender->pool, block);
         di_ring_put_block(&sender->ring, msg->ref, (uint32_t)msg->size, msg->tag);
     }
@@ -212,7 +224,7 @@ enum duct_err di_sender_write_block(struct di_sender *sender, const struct iovec
         return refuse_size(sender, size);
     /* The slot first: a block taken in vain would have to go back. */
     if (!di_ring_room(&sender->ring, 1, &plausible))
-        return di_sender_full(sender, plausible);
+        return di_sender_full(sender, 1, plausible);
     enum duct_err err = take_block(sender, size, DI_LINE, &index);
     if (err != DUCT_OK)
         return err;
@@ -293,26 +305,34 @@ enum duct_err di_sender_put_pieces(struct di_sender *sender, const struct iovec 
     return di_sender_put(sender, whole, size, tag);
 }
 
-bool di_sender_ready(struct di_sender *sender, bool blocks, enum duct_err *err)
+bool di_sender_ready(struct di_sender *sender, enum duct_err *err)
 {
     bool plausible = true;
     /* Room for the longest immediate message, so that "ready" cannot be followed by AGAIN. */
     bool room = di_ring_room(&sender->ring, di_slots_of(sender->immediate_max), &plausible);
 
-    if (!plausible) {
-        *err = di_sender_full(sender, false);
+    if (!plausible)
+        *err = di_sender_full(sender, 0, false);
+    return room;
+}
+
+bool di_sender_has_need(struct di_sender *sender, enum duct_err *err)
+{
+    bool plausible = true;
+
+    if (!di_ring_room(&sender->ring, sender->need_slots, &plausible)) {
+        if (!plausible)
+            *err = di_sender_full(sender, 0, false);
         return false;
     }
-    if (room && blocks) {
-        enum duct_err collected = di_sender_collect(sender);
-        if (collected != DUCT_OK) {
-            *err = collected;
-            return false;
-        }
-        /* Any largest block serves every size. */
-        room = sender->pool.top[0] != DI_BLOCK_NONE;
+    if (sender->need_size == 0)
+        return true;
+    enum duct_err collected = di_sender_collect(sender);
+    if (collected != DUCT_OK) {
+        *err = collected;
+        return false;
     }
-    return room;
+    return di_pool_has(&sender->pool, sender->need_size, sender->need_align);
 }
 
 void di_sender_show_counters(struct di_sender *sender)

@@ -46,6 +46,11 @@ struct di_sender {
      * never. */
     enum duct_err (*grow)(struct di_sender *sender);
 
+    /* What the call needed that gave AGAIN last; need_size 0: no block. */
+    uint32_t need_slots;
+    size_t need_size;
+    size_t need_align;
+
     uint64_t full_ring;
     uint64_t full_pool;
     uint64_t too_big;
@@ -81,15 +86,22 @@ enum duct_err di_sender_write_block(struct di_sender *sender, const struct iovec
 enum duct_err di_sender_put_pieces(struct di_sender *sender, const struct iovec *pieces,
                                    size_t count, size_t size, uint64_t tag);
 
-/* Counts a ring found full. Returns AGAIN, or CORRUPT if the peer's index is not plausible. */
-enum duct_err di_sender_full(struct di_sender *sender, bool plausible);
+/* Counts a ring without that many slots. Returns AGAIN, or CORRUPT if the peer's index is not plausible. */
+enum duct_err di_sender_full(struct di_sender *sender, uint32_t slots, bool plausible);
 
 /* Takes back what the peer returned. */
 enum duct_err di_sender_collect(struct di_sender *sender);
 
-/* Whether there is a slot and, if blocks is set, a block: the look of step 4 in park.h, and what
- * makes a pipe writable. *err gets CORRUPT or is left alone. */
-bool di_sender_ready(struct di_sender *sender, bool blocks, enum duct_err *err);
+/* Whether there is room for any message that travels in the ring, which makes a pipe writable. *err
+ * gets CORRUPT or is left alone. */
+bool di_sender_ready(struct di_sender *sender, enum duct_err *err);
+
+/*
+ * Whether there is what the call needed that gave AGAIN last: the look of step 4 in park.h. It has to
+ * be exact: were more asked for than the call needs, what was published between the call and the
+ * look, and no more comes, would leave the sender asleep beside room enough. *err as above.
+ */
+bool di_sender_has_need(struct di_sender *sender, enum duct_err *err);
 
 /* Copies the counters to where tools read them. */
 void di_sender_show_counters(struct di_sender *sender);
@@ -115,7 +127,7 @@ static inline enum duct_err di_sender_put(struct di_sender *sender, const void *
         return di_sender_write_block(sender, &piece, 1, size, tag);
     }
     if (__builtin_expect(!di_ring_room(&sender->ring, di_slots_of((uint32_t)size), &plausible), 0))
-        return di_sender_full(sender, plausible);
+        return di_sender_full(sender, di_slots_of((uint32_t)size), plausible);
     di_ring_put_immediate(&sender->ring, data, (uint32_t)size, tag);
     sender->msgs++;
     sender->bytes += size;

@@ -191,9 +191,10 @@ unsigned shm_pipe_ready(struct duct_pipe *pipe, unsigned want)
 
     if ((want & DI_READY_RECV) && receiver_ready(shm))
         ready |= DI_READY_RECV;
-    if ((want & (DI_READY_SEND | DI_READY_LOAN)) && shm->sender != NULL &&
-        di_sender_ready(shm->sender, (want & DI_READY_LOAN) != 0, &err))
-        ready |= want & (DI_READY_SEND | DI_READY_LOAN);
+    if ((want & DI_READY_SEND) && shm->sender != NULL && di_sender_ready(shm->sender, &err))
+        ready |= DI_READY_SEND;
+    if ((want & DI_READY_NEED) && shm->sender != NULL && di_sender_has_need(shm->sender, &err))
+        ready |= DI_READY_NEED;
     if ((want & DI_READY_DRAINED) && shm_pipe_drained(pipe))
         ready |= DI_READY_DRAINED;
     if (err != DUCT_OK)
@@ -269,7 +270,8 @@ static unsigned arm_receiver(struct shm_pipe *shm)
 static unsigned arm_sender(struct shm_pipe *shm, unsigned want, bool blocking, enum duct_err *err)
 {
     bool sole = blocking && !shm->link->split;
-    unsigned parked = DI_WANT_SPACE | ((want & DI_READY_LOAN) ? DI_WANT_BLOCKS : 0);
+    bool blocks = (want & DI_READY_NEED) && shm->sender->need_size != 0;
+    unsigned parked = DI_WANT_SPACE | (blocks ? DI_WANT_BLOCKS : 0);
 
     if (shm->receiver != NULL) {
         di_receiver_collect(shm->receiver);

@@ -31,7 +31,7 @@ enum duct_err duct_msg_loan(struct duct_pipe *pipe, size_t size, struct duct_msg
     if (__builtin_expect(err != DUCT_EAGAIN, 1))
         return err;
     struct loan loan = {.size = size, .align = DUCT_ALIGN_LINE, .msg = msg};
-    return di_pipe_wait(pipe, DI_READY_LOAN, 0, again_loan, &loan);
+    return di_pipe_wait(pipe, DI_READY_NEED, 0, again_loan, &loan);
 }
 
 enum duct_err duct_msg_loan_aligned(struct duct_pipe *pipe, size_t size, enum duct_align align,
@@ -52,7 +52,7 @@ enum duct_err duct_msg_loan_aligned(struct duct_pipe *pipe, size_t size, enum du
     err = again_loan(pipe, &loan);
     if (err != DUCT_EAGAIN)
         return err;
-    return di_pipe_wait(pipe, DI_READY_LOAN, timeout_ns, again_loan, &loan);
+    return di_pipe_wait(pipe, DI_READY_NEED, timeout_ns, again_loan, &loan);
 }
 
 enum duct_err duct_msg_discard(struct duct_msg *msg)

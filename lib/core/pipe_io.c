@@ -44,7 +44,7 @@ enum duct_err duct_send(struct duct_pipe *pipe, struct duct_msg *msg, int64_t ti
     if (likely(err != DUCT_EAGAIN))
         return err;
     struct transfer args = {.msgs = msg};
-    return di_pipe_wait(pipe, DI_READY_SEND, timeout_ns, again_send, &args);
+    return di_pipe_wait(pipe, DI_READY_NEED, timeout_ns, again_send, &args);
 }
 
 static enum duct_err again_recv(struct duct_pipe *pipe, void *args)
@@ -87,7 +87,7 @@ enum duct_err duct_write(struct duct_pipe *pipe, const void *data, size_t size, 
     if (likely(err != DUCT_EAGAIN))
         return err;
     struct transfer args = {.in = data, .size = size, .tag = tag};
-    return di_pipe_wait(pipe, DI_READY_SEND | DI_READY_LOAN, timeout_ns, again_write, &args);
+    return di_pipe_wait(pipe, DI_READY_NEED, timeout_ns, again_write, &args);
 }
 
 static enum duct_err again_writev(struct duct_pipe *pipe, void *args)
@@ -118,7 +118,7 @@ enum duct_err duct_writev(struct duct_pipe *pipe, const struct iovec *pieces, si
     if (likely(err != DUCT_EAGAIN))
         return err;
     struct transfer args = {.pieces = pieces, .count = count, .size = size, .tag = tag};
-    return di_pipe_wait(pipe, DI_READY_SEND | DI_READY_LOAN, timeout_ns, again_writev, &args);
+    return di_pipe_wait(pipe, DI_READY_NEED, timeout_ns, again_writev, &args);
 }
 
 static enum duct_err again_read(struct duct_pipe *pipe, void *args)
@@ -217,7 +217,7 @@ enum duct_err duct_send_batch(struct duct_pipe *pipe, struct duct_msg *msgs, siz
 {
     struct transfer args = {.msgs = msgs, .count = count, .result = done};
 
-    return batch(pipe, DI_READY_SEND, timeout_ns, again_send_batch, &args);
+    return batch(pipe, DI_READY_NEED, timeout_ns, again_send_batch, &args);
 }
 
 enum duct_err duct_recv_batch(struct duct_pipe *pipe, struct duct_msg *msgs, size_t count,
@@ -233,7 +233,7 @@ enum duct_err duct_write_batch(struct duct_pipe *pipe, const struct duct_view *v
 {
     struct transfer args = {.views = views, .count = count, .result = done};
 
-    return batch(pipe, DI_READY_SEND | DI_READY_LOAN, timeout_ns, again_write_batch, &args);
+    return batch(pipe, DI_READY_NEED, timeout_ns, again_write_batch, &args);
 }
 
 enum duct_err duct_read_batch(struct duct_pipe *pipe, struct duct_buffer *buffers, size_t count,

@@ -30,7 +30,7 @@ struct duct_pipe;
 enum {
     DI_READY_RECV = 1,
     DI_READY_SEND = 2,
-    DI_READY_LOAN = 4,
+    DI_READY_NEED = 4,   /* as much room, and the block, that the last refused call needed */
     DI_READY_DRAINED = 8 /* the peer has taken all that was sent */
 };
 

@@ -35,6 +35,9 @@ static bool spin(struct duct_pipe *pipe, unsigned want, int64_t deadline)
         int64_t now = di_io_now(context->io);
         if (now >= deadline || (!forever && now - start >= pipe->spin_ns))
             return false;
+        /* A sender that waits for long says so, or two that spin would never learn of each other. */
+        if (forever && want != DI_READY_RECV && now - start >= DUCT_MILLISECOND)
+            return false;
         /* Relaxed: a hint that canceled() settles. */
         if (atomic_load_explicit(&pipe->cancel, memory_order_relaxed) != 0 ||
             atomic_load_explicit(&context->cancel, memory_order_relaxed) != 0)
@@ -89,9 +92,11 @@ static enum duct_err wait_for(struct duct_pipe *pipe, unsigned want, int64_t dea
         err = DUCT_OK;
         if (!ready && pipe->end == DUCT_OK && pipe->ops->arm(pipe, want, true, &err) == 0 &&
             err == DUCT_OK) {
-            err = di_context_sleep(pipe->context, deadline);
-            /* A forever-spinner does not really sleep: what woke it may be just a glance. */
+            /* A forever-spinner does not really sleep. */
             may_spin = pipe->wait == DUCT_WAIT_SPIN || pipe->wait == DUCT_WAIT_YIELD;
+            err = di_context_sleep(pipe->context, may_spin ? 0 : deadline);
+            if (err == DUCT_EAGAIN)
+                err = di_io_now(pipe->context->io) >= deadline ? DUCT_ETIMEOUT : DUCT_OK;
         }
         if (err != DUCT_OK && err != DUCT_ETIMEOUT)
             return err;

@@ -20,10 +20,9 @@
 
 /* What only some schemes can do. */
 enum can {
-    CAN_SHARE =
-        1 << 0,        /* payload is read where it was written: loans have an address of their own,
+    CAN_SHARE = 1 << 0, /* payload is read where it was written: loans have an address of their own,
                           pools have an end, and each message sent occupies a slot until received */
-    CAN_PATH = 1 << 1, /* listens at a path of the file system */
+    CAN_PATH = 1 << 1,  /* listens at a path of the file system */
     CAN_DOORBELL = 1 << 2 /* wakes by the doorbells of <duct/options.h> */
 };
 
@@ -35,7 +34,7 @@ struct scheme {
 extern const struct scheme scheme_shm;
 
 /* Longer than anything takes on a busy machine; a wait that gets here has hung. */
-#define SOON  (20 * DUCT_SECOND)
+#define SOON  (5 * DUCT_SECOND)
 #define A_BIT (20 * DUCT_MILLISECOND)
 
 struct side {
