@@ -20,13 +20,27 @@ void di_pool_fini(struct di_pool *pool)
     memset(pool, 0, sizeof(*pool));
 }
 
-static void push(struct di_pool *pool, uint32_t index)
+/* So many blocks with the peer make a stream. */
+#define STREAM_BLOCKS 4u
+
+static void free_block(struct di_pool *pool, uint32_t index, bool at_end)
 {
     struct di_block *block = &pool->blocks[index];
+    uint32_t *top = &pool->top[block->class_index];
+    uint32_t *last = &pool->last[block->class_index];
 
     block->state = DI_BLOCK_FREE;
-    block->next = pool->top[block->class_index];
-    pool->top[block->class_index] = index;
+    if (*top == DI_BLOCK_NONE) {
+        block->next = DI_BLOCK_NONE;
+        *top = *last = index;
+    } else if (at_end) {
+        block->next = DI_BLOCK_NONE;
+        pool->blocks[*last].next = index;
+        *last = index;
+    } else {
+        block->next = *top;
+        *top = index;
+    }
 }
 
 enum duct_err di_pool_add(struct di_pool *pool, unsigned char *base)
@@ -43,16 +57,15 @@ enum duct_err di_pool_add(struct di_pool *pool, unsigned char *base)
     pool->block_count = first + geometry->blocks;
     pool->segment_count++;
     for (uint32_t c = 0; c < geometry->header.class_count; c++) {
-        /* Backwards, so that the stack gives the lowest addresses first: neighbours are prefetched.
-         */
-        for (uint32_t i = geometry->header.classes[c].count; i-- > 0;) {
+        /* In order of address: neighbours are prefetched. */
+        for (uint32_t i = 0; i < geometry->header.classes[c].count; i++) {
             uint32_t in_segment = geometry->class_first[c] + i;
             struct di_block *block = &blocks[first + in_segment];
 
             memset(block, 0, sizeof(*block));
             block->data = base + di_geometry_block(geometry, in_segment, &block->size);
             block->class_index = (uint16_t)c;
-            push(pool, first + in_segment);
+            free_block(pool, first + in_segment, true);
         }
     }
     return DUCT_OK;
@@ -105,7 +118,7 @@ bool di_pool_give_back(struct di_pool *pool, uint64_t ref, enum di_block_state f
         pool->loaned--;
     else
         pool->sent--;
-    push(pool, index);
+    free_block(pool, index, from == DI_BLOCK_SENT && pool->sent >= STREAM_BLOCKS);
     return true;
 }
 

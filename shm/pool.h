@@ -15,8 +15,12 @@
  * payload and nothing else, so that no peer can touch a free list. One thread (the sender half's).
  *
  * A block is FREE, LOANED to the application, or SENT to the peer. Each loan gives it a new
- * generation, which travels in the descriptor and must come back with the return. Free blocks of a
- * class form a stack: the block that came back last is the one most likely still in a cache.
+ * generation, which travels in the descriptor and must come back with the return.
+ *
+ * Free blocks of a class form a list that is taken from the front. A block that comes back while few are
+ * with the peer goes to the front: a ping-pong uses one block, which stays in the nearest cache. One that
+ * comes back while many are out belongs to a stream and goes to the end: its lines have time to leave
+ * the receiver's cache, from where they would have to be fetched before they can be written.
  */
 
 enum di_block_state { DI_BLOCK_FREE, DI_BLOCK_LOANED, DI_BLOCK_SENT };
@@ -25,7 +29,7 @@ struct di_block {
     unsigned char *data;
     uint32_t size;
     uint32_t generation;
-    uint32_t next; /* in the stack of its class */
+    uint32_t next; /* in the list of its class */
     uint16_t class_index;
     uint16_t state; /* enum di_block_state */
 };
@@ -39,7 +43,8 @@ struct di_pool {
     uint32_t segment_count;
     uint32_t loaned;
     uint32_t sent;
-    uint32_t top[DI_CLASSES_MAX]; /* stack of each class */
+    uint32_t top[DI_CLASSES_MAX];  /* list of the free blocks of each class */
+    uint32_t last[DI_CLASSES_MAX]; /* its end, where top is not DI_BLOCK_NONE */
 };
 
 /* geometry must outlive the pool. No segment yet: di_pool_add(). */

@@ -180,6 +180,7 @@ static inline enum duct_err peek(struct di_receiver *receiver, struct arrival *a
 /* The message at the head is taken. */
 static inline void advance(struct di_receiver *receiver, const struct arrival *arrival)
 {
+    di_ring_fetch_ahead(&receiver->ring);
     receiver->ring.head += arrival->slots;
     receiver->msgs++;
     receiver->bytes += arrival->size;

@@ -31,6 +31,19 @@ enum duct_err shm_pipe_loan(struct duct_pipe *pipe, size_t size, size_t align, s
     return shm_pipe_result(shm, di_sender_loan(shm->sender, size, align, msg));
 }
 
+enum duct_err shm_pipe_loan_batch(struct duct_pipe *pipe, size_t size, struct duct_msg *msgs,
+                                  size_t count, size_t *done)
+{
+    struct shm_pipe *shm = shm_of(pipe);
+    enum duct_err err = DUCT_OK;
+    size_t i = 0;
+
+    while (i < count && (err = di_sender_loan(shm->sender, size, DI_LINE, &msgs[i])) == DUCT_OK)
+        i++;
+    *done = i;
+    return shm_pipe_result(shm, err);
+}
+
 enum duct_err shm_pipe_send(struct duct_pipe *pipe, struct duct_msg *msg)
 {
     struct shm_pipe *shm = shm_of(pipe);

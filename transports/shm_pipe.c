@@ -219,6 +219,7 @@ static void stats(struct duct_pipe *pipe, struct duct_pipe_stats *all)
 const struct di_pipe_ops shm_pipe_ops = {
     .scheme = "shm",
     .loan = shm_pipe_loan,
+    .loan_batch = shm_pipe_loan_batch,
     .send = shm_pipe_send,
     .recv = shm_pipe_recv,
     .write = shm_pipe_write,

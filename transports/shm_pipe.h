@@ -61,6 +61,8 @@ void shm_pipe_apply_fence(struct link *link, struct di_receiver *receiver);
 /* The parts of shm_pipe_ops that live in shm_ops.c: the messages. */
 enum duct_err shm_pipe_loan(struct duct_pipe *pipe, size_t size, size_t align,
                             struct duct_msg *msg);
+enum duct_err shm_pipe_loan_batch(struct duct_pipe *pipe, size_t size, struct duct_msg *msgs,
+                                  size_t count, size_t *done);
 enum duct_err shm_pipe_send(struct duct_pipe *pipe, struct duct_msg *msg);
 enum duct_err shm_pipe_write(struct duct_pipe *pipe, const void *data, size_t size, uint64_t tag);
 enum duct_err shm_pipe_writev(struct duct_pipe *pipe, const struct iovec *pieces, size_t count,

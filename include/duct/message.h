@@ -70,6 +70,14 @@ DUCT_API enum duct_err duct_msg_loan_aligned(struct duct_pipe *pipe, size_t size
                                              enum duct_align align, int64_t timeout_ns,
                                              struct duct_msg *msg) DUCT_NODISCARD;
 
+/*
+ * Loans of one size, as many as there are blocks for, up to count: *done of them. DUCT_OK if at least one
+ * (or count is 0). As duct_msg_loan() otherwise; cheaper than single calls.
+ */
+DUCT_API enum duct_err duct_msg_loan_batch(struct duct_pipe *pipe, size_t size,
+                                           struct duct_msg *msgs, size_t count,
+                                           size_t *done) DUCT_NODISCARD;
+
 /* Gives an unsent loan back. Thread: the pipe's. INVALID for a message that is not on loan. */
 DUCT_API enum duct_err duct_msg_discard(struct duct_msg *msg);
 
@@ -78,6 +86,9 @@ DUCT_API enum duct_err duct_msg_discard(struct duct_msg *msg);
  * for a message that is not held. The sender may reuse the block at once: do not read it afterwards.
  */
 DUCT_API enum duct_err duct_msg_release(struct duct_msg *msg);
+
+/* Releases them all, also past one that is not held; INVALID if there was such a one. */
+DUCT_API enum duct_err duct_msg_release_batch(struct duct_msg *msgs, size_t count);
 
 #ifdef __cplusplus
 }

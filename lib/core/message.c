@@ -34,6 +34,30 @@ enum duct_err duct_msg_loan(struct duct_pipe *pipe, size_t size, struct duct_msg
     return di_pipe_wait(pipe, DI_READY_NEED, 0, again_loan, &loan);
 }
 
+enum duct_err duct_msg_loan_batch(struct duct_pipe *pipe, size_t size, struct duct_msg *msgs,
+                                  size_t count, size_t *done)
+{
+    enum duct_err err = di_pipe_check_send(pipe);
+
+    if (err != DUCT_OK)
+        return err;
+    if (done == NULL || (msgs == NULL && count != 0))
+        return di_fail(DUCT_EINVAL, "duct_msg_loan_batch: %s is NULL",
+                       done == NULL ? "done" : "msgs");
+    *done = 0;
+    if (count == 0)
+        return DUCT_OK;
+    err = pipe->ops->loan_batch(pipe, size, msgs, count, done);
+    if (*done > 0)
+        return DUCT_OK;
+    if (err != DUCT_EAGAIN)
+        return err;
+    struct loan loan = {.size = size, .align = DUCT_ALIGN_LINE, .msg = msgs};
+    err = di_pipe_wait(pipe, DI_READY_NEED, 0, again_loan, &loan);
+    *done = err == DUCT_OK;
+    return err;
+}
+
 enum duct_err duct_msg_loan_aligned(struct duct_pipe *pipe, size_t size, enum duct_align align,
                                     int64_t timeout_ns, struct duct_msg *msg)
 {
@@ -74,4 +98,16 @@ enum duct_err duct_msg_release(struct duct_msg *msg)
                        "duct_msg_release: the message is not held; it was released before, "
                        "or never received");
     return owner->release(owner, msg);
+}
+
+enum duct_err duct_msg_release_batch(struct duct_msg *msgs, size_t count)
+{
+    enum duct_err result = DUCT_OK;
+
+    for (size_t i = 0; i < count; i++) {
+        enum duct_err err = duct_msg_release(&msgs[i]);
+        if (err != DUCT_OK)
+            result = err;
+    }
+    return result;
 }

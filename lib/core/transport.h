@@ -52,6 +52,10 @@ struct di_pipe_ops {
     enum duct_err (*read)(struct duct_pipe *pipe, void *data, size_t capacity, size_t *size,
                           uint64_t *tag);
 
+    /* As loan with a line's alignment, as many as there are; *done is how many. */
+    enum duct_err (*loan_batch)(struct duct_pipe *pipe, size_t size, struct duct_msg *msgs,
+                                size_t count, size_t *done);
+
     /* Batches: *done is how many went before the error, which is DUCT_OK if all did. */
     enum duct_err (*send_batch)(struct duct_pipe *pipe, struct duct_msg *msgs, size_t count,
                                 size_t *done);
