@@ -72,25 +72,39 @@ void report_text_footprints(const struct results *results)
     }
 }
 
-void report_text_geometries(const struct results *results)
+/* The geometries of one name, a row each time it changes with the size. */
+static void geometry_rows(const struct results *results, const char *name)
 {
     char last[3 * REPORT_CELL] = "";
-    const char *name = "";
     char geometry[3 * REPORT_CELL];
     char size[REPORT_CELL];
+
+    for (size_t i = 0; i < results->count; i++) {
+        const struct bench_case *what = results->list[i]->subject.what;
+        if (strcmp(what->name, name) != 0)
+            continue;
+        report_geometry(geometry, &what->geometry);
+        if (strcmp(geometry, last) != 0)
+            printf("%-20s %8s  %s\n", name, report_size(size, what->size), geometry);
+        memcpy(last, geometry, sizeof(last));
+    }
+}
+
+void report_text_geometries(const struct results *results)
+{
     bool any = false;
 
     for (size_t i = 0; i < results->count; i++) {
         const struct bench_case *what = results->list[i]->subject.what;
-        if (report_geometry(geometry, &what->geometry)[0] == '\0')
+        bool seen = what->geometry.slots == 0;
+        for (size_t k = 0; k < i && !seen; k++)
+            seen = strcmp(results->list[k]->subject.what->name, what->name) == 0;
+        if (seen)
             continue;
         if (!any)
             printf("\ngeometry, from the size given up\n");
         any = true;
-        if (strcmp(geometry, last) != 0 || strcmp(name, what->name) != 0)
-            printf("%-20s %8s  %s\n", what->name, report_size(size, what->size), geometry);
-        memcpy(last, geometry, sizeof(last));
-        name = what->name;
+        geometry_rows(results, what->name);
     }
 }
 
