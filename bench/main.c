@@ -9,12 +9,13 @@
 #include <string.h>
 
 #include "bench/cases.h"
+#include "bench/peer.h"
 #include "bench/report.h"
 #include "bench/runner.h"
 
 const char *argp_program_version = "duct-bench 0.1.0";
 
-enum { OPTION_NO_SPINNERS = 256 };
+enum { OPTION_NO_SPINNERS = 256, OPTION_PEERS };
 
 struct options {
     struct runner_options runner;
@@ -24,6 +25,7 @@ struct options {
     bool quick;
     bool spinners;
     bool list;
+    bool peers;
 };
 
 static const struct argp_option argp_table[] = {
@@ -32,6 +34,7 @@ static const struct argp_option argp_table[] = {
     {"filter", 'f', "SUBSTR", 0, "Only cases whose name contains SUBSTR", 0},
     {"repeats", 'r', "N", 0, "Runs of each case, dropped ones included", 0},
     {"no-spinners", OPTION_NO_SPINNERS, NULL, 0, "Let idle CPUs halt", 0},
+    {"peers", OPTION_PEERS, NULL, 0, "Measure the other libraries that were found, too", 0},
     {"list", 'l', NULL, 0, "List the cases and exit", 0},
     {0},
 };
@@ -60,6 +63,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
     case OPTION_NO_SPINNERS:
         options->spinners = false;
+        break;
+    case OPTION_PEERS:
+        options->peers = true;
         break;
     case 'l':
         options->list = true;
@@ -179,6 +185,9 @@ int main(int argc, char **argv)
             options.runner.repeats = 5;
     }
     cases_fill(&all);
+    if (options.peers)
+        peer_cases(&all);
+    results.peers = options.peers;
     if (options.list) {
         list(&options, &all);
         return EXIT_SUCCESS;

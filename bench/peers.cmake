@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+# Other libraries to measure beside duct, each only where its development package is installed.
+function(duct_bench_peer name source target)
+  string(TOUPPER ${name} upper)
+  if(TARGET ${target})
+    target_sources(duct-bench PRIVATE ${source})
+    target_compile_definitions(duct-bench PRIVATE PEER_${upper})
+    target_link_libraries(duct-bench PRIVATE ${target})
+    message(STATUS "bench: measures ${name} as a peer")
+  endif()
+endfunction()
+
+pkg_check_modules(ZMQ QUIET IMPORTED_TARGET libzmq)
+duct_bench_peer(zmq peer_zmq.c PkgConfig::ZMQ)
+find_package(nng CONFIG QUIET)
+duct_bench_peer(nng peer_nng.c nng::nng)
+pkg_check_modules(NANOMSG QUIET IMPORTED_TARGET nanomsg)
+duct_bench_peer(nanomsg peer_nanomsg.c PkgConfig::NANOMSG)
+pkg_check_modules(QB QUIET IMPORTED_TARGET libqb)
+duct_bench_peer(qb peer_qb.c PkgConfig::QB)
