@@ -23,6 +23,7 @@ struct di_cell {
     struct di_cell *next;
     ck_stack_entry_t posted; /* for a release by another thread */
     bool taken;
+    _Atomic bool claimed; /* another thread released it, and the owner does not know yet */
 };
 
 _Static_assert(sizeof(struct di_cell) == 256, "four lines");

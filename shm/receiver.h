@@ -41,6 +41,7 @@ struct di_arrived {
     uint32_t generation;
     ck_stack_entry_t posted; /* for a release by another thread */
     bool held;
+    _Atomic bool claimed; /* another thread released it, and the owner does not know yet */
 };
 
 struct di_receiver {

@@ -81,10 +81,17 @@ void di_receiver_collect(struct di_receiver *receiver)
         char *first = (char *)receiver->blocks;
         char *end = (char *)(receiver->blocks + receiver->peer_geometry->blocks_max);
 
-        if ((char *)node >= first && (char *)node < end)
-            give_block_back(receiver, block_of_node(node));
-        else
-            di_cells_give_back(&receiver->cells, cell_of_node(node));
+        if ((char *)node >= first && (char *)node < end) {
+            struct di_arrived *block = block_of_node(node);
+            /* Relaxed: nobody holds it until it comes again. */
+            atomic_store_explicit(&block->claimed, false, memory_order_relaxed);
+            give_block_back(receiver, block);
+        } else {
+            struct di_cell *cell = cell_of_node(node);
+            /* Relaxed: as above. */
+            atomic_store_explicit(&cell->claimed, false, memory_order_relaxed);
+            di_cells_give_back(&receiver->cells, cell);
+        }
         receiver->given_back++;
         node = next;
     }
@@ -132,11 +139,19 @@ static enum duct_err release(struct di_msg_owner *owner, struct duct_msg *msg)
     find(receiver, msg->ref, &cell, &block);
     if (__builtin_expect(cell == NULL && block == NULL, 0))
         return not_held();
-    di_msg_empty(msg);
+    _Atomic bool *claimed = cell != NULL ? &cell->claimed : &block->claimed;
     if (__builtin_expect(!mine, 0)) {
+        /* A node must not be pushed twice. Relaxed: only who was first matters. */
+        if (atomic_exchange_explicit(claimed, true, memory_order_relaxed))
+            return not_held();
+        di_msg_empty(msg);
         release_elsewhere(receiver, cell, block);
         return DUCT_OK;
     }
+    /* Relaxed: a release by another thread was before this one, or the caller has them race. */
+    if (__builtin_expect(atomic_load_explicit(claimed, memory_order_relaxed), 0))
+        return not_held();
+    di_msg_empty(msg);
     receiver->given_back++;
     if (cell != NULL)
         di_cells_give_back(&receiver->cells, cell);
