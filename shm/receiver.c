@@ -203,7 +203,7 @@ enum duct_err di_receiver_recv(struct di_receiver *receiver, struct duct_msg *ms
                            "option held",
                            receiver->cells.taken);
         }
-        di_ring_get_immediate(&receiver->ring, cell->bytes, arrival.size);
+        di_ring_get_cell(&receiver->ring, cell, arrival.size);
         msg->data = cell->bytes;
         msg->ref = di_block_ref(cell->index | DI_REF_CELL, cell->generation);
     } else {

@@ -8,6 +8,7 @@
 
 #include <duct/error.h>
 
+#include "shm/cells.h"
 #include "shm/copy.h"
 #include "shm/layout.h"
 #include "shm/peer.h"
@@ -120,6 +121,38 @@ static inline void di_ring_put_immediate(struct di_ring_out *ring, const void *b
     atomic_store_explicit(&slot->stamp, stamp, memory_order_release);
 }
 
+/*
+ * As di_ring_put_immediate(), from a cell: whole slots are copied, whatever the size, which needs no
+ * branches. What lies in the cell past the message is an earlier loan of this pipe, and no secret: as a
+ * block of the pool is, it is memory that the peer may see.
+ */
+static inline void di_ring_put_cell(struct di_ring_out *ring, const struct di_cell *cell,
+                                    uint32_t size, uint64_t tag)
+{
+    uint64_t stamp = ring->tail + 1;
+    struct di_slot *slot = &ring->slots[ring->tail & ring->mask];
+
+    ring->tail = stamp;
+    if (size > DI_SLOT_BYTES) {
+        struct di_slot_more *more = (struct di_slot_more *)&ring->slots[stamp & ring->mask];
+        memcpy(more->bytes, cell->bytes + DI_SLOT_BYTES, DI_MORE_BYTES);
+        /* Relaxed: never polled; published by the stamp of the first slot. */
+        atomic_store_explicit(&more->stamp, stamp + 1, memory_order_relaxed);
+        ring->tail = stamp + 1;
+        if (size > DI_SLOT_BYTES + DI_MORE_BYTES) {
+            const uint32_t done = DI_SLOT_BYTES + DI_MORE_BYTES;
+            di_ring_put_more(ring, stamp + 1, cell->bytes + done, size - done);
+            ring->tail += di_slots_of(size) - 2;
+        }
+    }
+    memcpy(slot->bytes, cell->bytes, DI_SLOT_BYTES);
+    /* Relaxed, both: published by the stamp. */
+    atomic_store_explicit(&slot->head, di_head_make(size, DI_KIND_IMMEDIATE), memory_order_relaxed);
+    atomic_store_explicit(&slot->tag, tag, memory_order_relaxed);
+    /* [slot] publishes: payload in this slot and those behind it, header, tag. */
+    atomic_store_explicit(&slot->stamp, stamp, memory_order_release);
+}
+
 /* The slot of a position; for the accessors of peer.h only. */
 static inline const DI_PEER void *di_ring_slot(const struct di_ring_in *ring, uint64_t position)
 {
@@ -168,6 +201,24 @@ static inline void di_ring_get_immediate(const struct di_ring_in *ring, void *by
         bytes,
         di_peer_address(di_peer_field(di_ring_slot(ring, ring->head), struct di_slot, bytes)),
         here);
+}
+
+/* As di_ring_get_immediate(), into a cell: whole slots, without branches. */
+static inline void di_ring_get_cell(const struct di_ring_in *ring, struct di_cell *cell,
+                                    uint32_t size)
+{
+    const DI_PEER void *slot = di_ring_slot(ring, ring->head);
+
+    di_peer_copy(cell->bytes, di_peer_field(slot, struct di_slot, bytes), DI_SLOT_BYTES);
+    if (size > DI_SLOT_BYTES) {
+        const DI_PEER void *more = di_ring_slot(ring, ring->head + 1);
+        di_peer_copy(cell->bytes + DI_SLOT_BYTES, di_peer_field(more, struct di_slot_more, bytes),
+                     DI_MORE_BYTES);
+        if (size > DI_SLOT_BYTES + DI_MORE_BYTES) {
+            const uint32_t done = DI_SLOT_BYTES + DI_MORE_BYTES;
+            di_ring_get_more(ring, ring->head + 2, cell->bytes + done, size - done);
+        }
+    }
 }
 
 /*

@@ -186,7 +186,7 @@ enum duct_err di_sender_publish(struct di_sender *sender, struct duct_msg *msg)
             return too_long(msg->size, sender->immediate_max);
         if (!di_ring_room(&sender->ring, di_slots_of((uint32_t)msg->size), &plausible))
             return di_sender_full(sender, di_slots_of((uint32_t)msg->size), plausible);
-        di_ring_put_immediate(&sender->ring, cell->bytes, (uint32_t)msg->size, msg->tag);
+        di_ring_put_cell(&sender->ring, cell, (uint32_t)msg->size, msg->tag);
         di_cells_give_back(&sender->cells, cell);
     } else {
         struct di_block *block = di_pool_loaned(&sender->pool, msg->ref);
