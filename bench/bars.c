@@ -148,47 +148,59 @@ static void footprint_bars(struct bars *bars, const struct results *results)
     text(bar->note, "of the same with 1 pipe, p50");
 }
 
-/* The fastest peer at that size, its name cut off the case's. */
-static double fastest_peer_ns(const struct results *results, const char *kind, size_t size,
-                              char name[BAR_TEXT])
+/* What is held against the peers. Theirs that spin stand out of a row in which duct sleeps. */
+struct peer_row {
+    const char *text;
+    const char *kind;    /* the end of their cases' names */
+    const char *ours[5]; /* whichever of our calls is fastest */
+    bool asleep;
+};
+
+static const struct peer_row peer_rows[] = {
+    {"ping-pong", ".pingpong", {"duct.pingpong"}, false},
+    {"ping-pong asleep", ".pingpong", {"duct.park"}, true},
+    {"stream",
+     ".stream",
+     {"duct.stream", "duct.stream.batch", "duct.loaned", "duct.loaned.batch"},
+     false},
+};
+
+static double fastest_peer_ns(const struct results *results, const struct peer_row *row,
+                              size_t size, char name[BAR_TEXT / 2])
 {
     double fastest_ns = 0;
     for (size_t i = 0; i < results->count; i++) {
         const struct runner_result *result = &results->list[i]->subject;
-        const char *dot = strrchr(result->what->name, '.');
-        if (!result->what->peer || result->what->size != size || dot == NULL ||
-            strcmp(dot, kind) != 0 || results_main(result) == NULL)
+        const struct bench_case *what = result->what;
+        const char *dot = strrchr(what->name, '.');
+        if (what->peer == BENCH_PEER_NONE || (row->asleep && what->peer == BENCH_PEER_SPINS) ||
+            what->size != size || strcmp(dot, row->kind) != 0 || results_main(result) == NULL)
             continue;
         double ns = results_summary(results_main(result)).value_ns.median;
         if (fastest_ns == 0 || ns < fastest_ns) {
             fastest_ns = ns;
-            text(name, "%.*s", (int)(dot - result->what->name), result->what->name);
+            snprintf(name, BAR_TEXT / 2, "%.*s", (int)(dot - what->name), what->name);
         }
     }
     return fastest_ns;
 }
 
-/* Ours over theirs, by whichever of our calls is fastest. */
-static void peer_bar(struct bars *bars, const struct results *results, const char *kind,
-                     size_t size, double limit)
+static void peer_bar(struct bars *bars, const struct results *results, const struct peer_row *row,
+                     size_t size)
 {
-    static const char *const pingpong[] = {"duct.pingpong", NULL};
-    static const char *const stream[] = {"duct.stream", "duct.stream.batch", "duct.loaned",
-                                         "duct.loaned.batch", NULL};
-    bool is_stream = strcmp(kind, ".stream") == 0;
-    char peer[BAR_TEXT] = "none";
+    char peer[BAR_TEXT / 2] = "none";
     char cell[REPORT_CELL];
-    double peer_ns = fastest_peer_ns(results, kind, size, peer);
+    double peer_ns = fastest_peer_ns(results, row, size, peer);
     double own_ns = 0;
+    bool small_stream = row->ours[1] != NULL && size <= 1024;
 
-    for (const char *const *name = is_stream ? stream : pingpong; *name != NULL; name++) {
-        double ns = results_median_ns(results, *name, size, BENCH_PAIR);
+    for (size_t i = 0; i < sizeof(row->ours) / sizeof(row->ours[0]) && row->ours[i] != NULL; i++) {
+        double ns = results_median_ns(results, row->ours[i], size, BENCH_PAIR);
         if (ns > 0 && (own_ns == 0 || ns < own_ns))
             own_ns = ns;
     }
-    struct bar *bar = add(bars, own_ns > 0 ? peer_ns / own_ns : 0, true, limit, "x");
-    text(bar->what, "%s, %s, before every peer", is_stream ? "stream" : "ping-pong",
-         report_size(cell, size));
+    struct bar *bar = add(bars, own_ns > 0 ? peer_ns / own_ns : 0, true, small_stream ? 2 : 1, "x");
+    text(bar->what, "%s, %s, before every peer", row->text, report_size(cell, size));
     text(bar->note, "as fast as %s, the next", peer);
 }
 
@@ -202,10 +214,10 @@ void bars_fill(struct bars *bars, const struct results *results)
     text(dial->what, "dial to first message");
     text(dial->note, "median");
     footprint_bars(bars, results);
-    for (size_t i = 0; results->peers && i < CASES_SIZES; i++)
-        peer_bar(bars, results, ".pingpong", cases_sizes[i], 1);
-    for (size_t i = 0; results->peers && i < CASES_SIZES; i++)
-        peer_bar(bars, results, ".stream", cases_sizes[i], cases_sizes[i] <= 1024 ? 2 : 1);
+    for (size_t r = 0; results->peers && r < sizeof(peer_rows) / sizeof(peer_rows[0]); r++) {
+        for (size_t i = 0; i < CASES_SIZES; i++)
+            peer_bar(bars, results, &peer_rows[r], cases_sizes[i]);
+    }
 }
 
 const char *bars_verdict_name(enum bar_verdict verdict)

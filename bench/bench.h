@@ -35,6 +35,9 @@ enum bench_place {
     BENCH_SOLO, /* `first` alone; `second` is NULL */
 };
 
+/* How another library waits for its messages. */
+enum bench_peer { BENCH_PEER_NONE, BENCH_PEER_SLEEPS, BENCH_PEER_SPINS };
+
 /* How many operations of each sort a run performs, in this order. */
 struct bench_plan {
     uint64_t warmup;
@@ -94,7 +97,8 @@ struct bench_case {
      */
     const char *baseline;
     struct bench_geometry geometry;
-    bool peer; /* another library than duct; its name is <library>.pingpong or .stream */
+    /* Another library than duct; its name is <library>.pingpong or .stream. */
+    enum bench_peer peer;
     size_t (*shared_bytes)(const struct bench_case *what); /* NULL: none */
     bool (*setup)(struct bench_run *run);
     void (*first)(struct bench_run *run);

@@ -15,7 +15,7 @@
 #include "bench/payload.h"
 
 /* No wait of a peer is longer. */
-enum { PEER_WAIT_MS = 5000, PEER_ADDRESS_BYTES = 64 };
+enum { PEER_WAIT_MS = 5000, PEER_ADDRESS_BYTES = 64, PEER_TOUCH_BYTES = 16 << 20 };
 
 struct peer {
     void *handle; /* the library's */
@@ -29,13 +29,14 @@ struct peer {
 struct peer_ops {
     const char *pingpong, *stream; /* "zmq.pingpong", "zmq.stream" */
     const char *about;
-    size_t size_max;                    /* larger messages it does not take; 0: any */
+    bool spins; /* while it waits, as duct does when told to; the others sleep */
     bool (*setup)(const char *address); /* in the parent; NULL: nothing */
     void (*teardown)(const char *address);
     /* In the children. False: it failed, and the run is void. */
     bool (*open)(struct peer *peer);
-    bool (*put)(struct peer *peer); /* builds message ++sent and sends it, waiting for room */
-    bool (*get)(struct peer *peer); /* waits for a message, and adds its words to the sum */
+    bool (*put)(struct peer *peer);   /* builds message ++sent and sends it, waiting for room */
+    bool (*get)(struct peer *peer);   /* waits for a message, and adds its words to the sum */
+    void (*close)(struct peer *peer); /* NULL: nothing */
 };
 
 /* Adds both cases. */
