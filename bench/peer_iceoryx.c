@@ -5,23 +5,27 @@
  * is started with the first run, with pools that hold the largest payload, and ends with us.
  */
 #include <fcntl.h>
+#include <grp.h>
 #include <iceoryx_binding_c/log.h>
 #include <iceoryx_binding_c/publisher.h>
 #include <iceoryx_binding_c/runtime.h>
 #include <iceoryx_binding_c/subscriber.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench/peer.h"
 
 #define WAIT_NS (PEER_WAIT_MS * 1000000ull)
 
-enum { QUEUE = 256, DAEMON_READY_MS = 3000 };
+enum { QUEUE = 256, DAEMON_READY_MS = 3000, DAEMON_END_MS = 3000 };
 
 static iox_pub_t pub;
 static iox_sub_t sub;
@@ -42,6 +46,32 @@ static void become_daemon(const char *config, pid_t parent)
     dup2(null, STDERR_FILENO);
     execlp("iox-roudi", "iox-roudi", "-c", config, "-k", "1", (char *)NULL);
     _exit(1);
+}
+
+static pid_t daemon_pid;
+
+/*
+ * Asks it to end, and insists after a while. It leaves its memory behind when those that used it
+ * ended without a word, as ours do: one segment for itself, one named after the group.
+ */
+static void daemon_stop(void)
+{
+    const struct timespec pause = {.tv_nsec = 10000000};
+    const struct group *group = getgrgid(getegid());
+    bool ended = false;
+
+    kill(daemon_pid, SIGTERM);
+    for (unsigned i = 0; i < DAEMON_END_MS / 10 && !ended; i++) {
+        nanosleep(&pause, NULL);
+        ended = waitpid(daemon_pid, NULL, WNOHANG) != 0;
+    }
+    if (!ended) {
+        kill(daemon_pid, SIGKILL);
+        waitpid(daemon_pid, NULL, 0);
+    }
+    shm_unlink("/iceoryx_mgmt");
+    if (group != NULL)
+        shm_unlink(group->gr_name);
 }
 
 /* Its memory appears under this name once it is up. */
@@ -74,10 +104,10 @@ static bool daemon_start(const char *address)
         return false;
     fputs(pools, file);
     fclose(file);
-    pid_t pid = fork();
-    if (pid == 0)
+    daemon_pid = fork();
+    if (daemon_pid == 0)
         become_daemon(config, parent);
-    if (pid > 0 && daemon_ready(pid))
+    if (daemon_pid > 0 && atexit(daemon_stop) == 0 && daemon_ready(daemon_pid))
         state = RUNNING;
     unlink(config);
     return state == RUNNING;
