@@ -222,35 +222,6 @@ enum duct_err di_receiver_recv(struct di_receiver *receiver, struct duct_msg *ms
     return DUCT_OK;
 }
 
-size_t di_receiver_read_run(struct di_receiver *receiver, struct duct_buffer *buffers, size_t count)
-{
-    struct di_ring_in ring = receiver->ring; /* in registers: the copies below might alias it */
-    uint64_t bytes = 0;
-    size_t i;
-
-    for (i = 0; i < count && di_ring_look(&ring) == DI_RING_READY; i++) {
-        const DI_PEER void *slot = di_ring_slot(&ring, ring.head);
-        uint64_t head = di_peer_load(di_peer_field(slot, struct di_slot, head));
-        uint32_t size = (uint32_t)head;
-
-        if (head != di_head_make(size, DI_KIND_IMMEDIATE) || size > DI_SLOT_BYTES ||
-            size > buffers[i].capacity)
-            break;
-        buffers[i].size = size;
-        buffers[i].tag = di_peer_load(di_peer_field(slot, struct di_slot, tag));
-        di_copy_small(buffers[i].data, di_peer_address(di_peer_field(slot, struct di_slot, bytes)),
-                      size);
-        di_ring_fetch_ahead(&ring);
-        bytes += size;
-        ring.head++;
-    }
-    receiver->ring.head = ring.head;
-    receiver->msgs += i;
-    receiver->bytes += bytes;
-    di_receiver_taken(receiver);
-    return i;
-}
-
 enum duct_err di_receiver_read(struct di_receiver *receiver, void *data, size_t capacity,
                                size_t *size, uint64_t *tag)
 {

@@ -120,10 +120,13 @@ enum duct_err di_receiver_recv(struct di_receiver *receiver, struct duct_msg *ms
 enum duct_err di_receiver_read(struct di_receiver *receiver, void *data, size_t capacity,
                                size_t *size, uint64_t *tag);
 
-/* Copies out the run of messages at the head that lie in one slot each and fit their buffers.
- * Returns how many; 0 says nothing about why. */
+/* Runs of small messages, for batches: as many as are alike and at hand. Return how many; 0 says nothing
+ * about why. The first copies out into buffers that are large enough, the second gives views, the third
+ * takes views of this receiver back, in its thread. */
 size_t di_receiver_read_run(struct di_receiver *receiver, struct duct_buffer *buffers,
                             size_t count);
+size_t di_receiver_recv_run(struct di_receiver *receiver, struct duct_msg *msgs, size_t count);
+size_t di_receiver_release_run(struct di_receiver *receiver, struct duct_msg *msgs, size_t count);
 
 /* Sets up the releases; part of di_receiver_init(), in a file of their own. */
 void di_receiver_release_init(struct di_receiver *receiver);

@@ -160,9 +160,15 @@ static enum duct_err release(struct di_msg_owner *owner, struct duct_msg *msg)
     return DUCT_OK;
 }
 
+static size_t release_run(struct di_msg_owner *owner, struct duct_msg *msgs, size_t count)
+{
+    return di_receiver_release_run((struct di_receiver *)owner, msgs, count);
+}
+
 void di_receiver_release_init(struct di_receiver *receiver)
 {
     receiver->owner.release = release;
+    receiver->owner.release_run = release_run;
     atomic_init(&receiver->posted_any, 0);
     atomic_init(&receiver->pins, 0);
     atomic_init(&receiver->closed, false);

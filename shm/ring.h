@@ -94,6 +94,16 @@ static inline void di_ring_put_next(struct di_ring_out *ring, uint64_t position,
 void di_ring_put_more(struct di_ring_out *ring, uint64_t position, const unsigned char *bytes,
                       uint32_t size);
 
+/* The last step of every immediate message: header and tag, and the stamp of its first slot. */
+static inline void di_ring_stamp(struct di_slot *slot, uint64_t stamp, uint32_t size, uint64_t tag)
+{
+    /* Relaxed, both: published by the stamp. */
+    atomic_store_explicit(&slot->head, di_head_make(size, DI_KIND_IMMEDIATE), memory_order_relaxed);
+    atomic_store_explicit(&slot->tag, tag, memory_order_relaxed);
+    /* [slot] publishes: payload in this slot and those behind it, header, tag. */
+    atomic_store_explicit(&slot->stamp, stamp, memory_order_release);
+}
+
 /* Copies a payload of at most DI_IMMEDIATE_MAX bytes into the next slots and publishes them. */
 static inline void di_ring_put_immediate(struct di_ring_out *ring, const void *bytes, uint32_t size,
                                          uint64_t tag)
@@ -111,14 +121,10 @@ static inline void di_ring_put_immediate(struct di_ring_out *ring, const void *b
             di_ring_put_more(ring, stamp + 1, rest + next, size - here - next);
     }
     di_copy_small(slot->bytes, bytes, here);
-    /* Relaxed, both: published by the stamp. */
-    atomic_store_explicit(&slot->head, di_head_make(size, DI_KIND_IMMEDIATE), memory_order_relaxed);
-    atomic_store_explicit(&slot->tag, tag, memory_order_relaxed);
     ring->tail++;
     if (size > DI_SLOT_BYTES)
         ring->tail += di_slots_of(size) - 1;
-    /* [slot] publishes: payload in this slot and those behind it, header, tag. */
-    atomic_store_explicit(&slot->stamp, stamp, memory_order_release);
+    di_ring_stamp(slot, stamp, size, tag);
 }
 
 /*
@@ -146,11 +152,7 @@ static inline void di_ring_put_cell(struct di_ring_out *ring, const struct di_ce
         }
     }
     memcpy(slot->bytes, cell->bytes, DI_SLOT_BYTES);
-    /* Relaxed, both: published by the stamp. */
-    atomic_store_explicit(&slot->head, di_head_make(size, DI_KIND_IMMEDIATE), memory_order_relaxed);
-    atomic_store_explicit(&slot->tag, tag, memory_order_relaxed);
-    /* [slot] publishes: payload in this slot and those behind it, header, tag. */
-    atomic_store_explicit(&slot->stamp, stamp, memory_order_release);
+    di_ring_stamp(slot, stamp, size, tag);
 }
 
 /* The slot of a position; for the accessors of peer.h only. */

@@ -237,63 +237,6 @@ enum duct_err di_sender_write_block(struct di_sender *sender, const struct iovec
     return DUCT_OK;
 }
 
-/*
- * The run of views at the front that fit a slot each and for which there is room: published in one
- * loop with its state in registers, which is a third of the price of one at a time. Returns how
- * many.
- */
-static size_t put_run(struct di_sender *sender, const struct duct_view *views, size_t count)
-{
-    struct di_ring_out *ring = &sender->ring;
-    struct di_slot *const slots = ring->slots;
-    const uint64_t mask = ring->mask;
-    uint64_t tail = ring->tail;
-    uint64_t room = ring->limit - tail;
-    /* max_msg may be less than a slot holds. */
-    const size_t most =
-        sender->immediate_max < DI_SLOT_BYTES ? sender->immediate_max : DI_SLOT_BYTES;
-    uint64_t bytes = 0;
-    size_t i;
-
-    if (count > room)
-        count = (size_t)room;
-    for (i = 0; i < count && views[i].size <= most; i++) {
-        struct di_slot *slot = &slots[tail & mask];
-        di_copy_small(slot->bytes, views[i].data, views[i].size);
-        /* Relaxed, both: published by the stamp. */
-        atomic_store_explicit(&slot->head, di_head_make((uint32_t)views[i].size, DI_KIND_IMMEDIATE),
-                              memory_order_relaxed);
-        atomic_store_explicit(&slot->tag, views[i].tag, memory_order_relaxed);
-        bytes += views[i].size;
-        tail++;
-        /* [slot] publishes: payload, header, tag. */
-        atomic_store_explicit(&slot->stamp, tail, memory_order_release);
-    }
-    ring->tail = tail;
-    sender->msgs += i;
-    sender->bytes += bytes;
-    return i;
-}
-
-enum duct_err di_sender_put_batch(struct di_sender *sender, const struct duct_view *views,
-                                  size_t count, size_t *done)
-{
-    enum duct_err err = DUCT_OK;
-    size_t i = 0;
-
-    while (i < count) {
-        i += put_run(sender, views + i, count - i);
-        if (i == count)
-            break;
-        /* One that the run stopped at: larger, or there was no room as far as we knew. */
-        if ((err = di_sender_put(sender, views[i].data, views[i].size, views[i].tag)) != DUCT_OK)
-            break;
-        i++;
-    }
-    *done = i;
-    return err;
-}
-
 enum duct_err di_sender_put_pieces(struct di_sender *sender, const struct iovec *pieces,
                                    size_t count, size_t size, uint64_t tag)
 {

@@ -106,7 +106,11 @@ bool di_sender_has_need(struct di_sender *sender, enum duct_err *err);
 /* Copies the counters to where tools read them. */
 void di_sender_show_counters(struct di_sender *sender);
 
-/* Publishes copies of as many views as go; *done is how many. */
+/* Batches: as many as go; *done is how many. */
+enum duct_err di_sender_loan_batch(struct di_sender *sender, size_t size, struct duct_msg *msgs,
+                                   size_t count, size_t *done);
+enum duct_err di_sender_publish_batch(struct di_sender *sender, struct duct_msg *msgs, size_t count,
+                                      size_t *done);
 enum duct_err di_sender_put_batch(struct di_sender *sender, const struct duct_view *views,
                                   size_t count, size_t *done);
 

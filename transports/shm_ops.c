@@ -35,13 +35,8 @@ enum duct_err shm_pipe_loan_batch(struct duct_pipe *pipe, size_t size, struct du
                                   size_t count, size_t *done)
 {
     struct shm_pipe *shm = shm_of(pipe);
-    enum duct_err err = DUCT_OK;
-    size_t i = 0;
 
-    while (i < count && (err = di_sender_loan(shm->sender, size, DI_LINE, &msgs[i])) == DUCT_OK)
-        i++;
-    *done = i;
-    return shm_pipe_result(shm, err);
+    return shm_pipe_result(shm, di_sender_loan_batch(shm->sender, size, msgs, count, done));
 }
 
 enum duct_err shm_pipe_send(struct duct_pipe *pipe, struct duct_msg *msg)
@@ -129,16 +124,12 @@ enum duct_err shm_pipe_read(struct duct_pipe *pipe, void *data, size_t capacity,
 enum duct_err shm_pipe_send_batch(struct duct_pipe *pipe, struct duct_msg *msgs, size_t count,
                                   size_t *done)
 {
-    struct di_sender *sender = shm_of(pipe)->sender;
-    enum duct_err err = DUCT_OK;
-    size_t i = 0;
+    struct shm_pipe *shm = shm_of(pipe);
+    enum duct_err err = di_sender_publish_batch(shm->sender, msgs, count, done);
 
-    while (i < count && (err = di_sender_publish(sender, &msgs[i])) == DUCT_OK)
-        i++;
-    if (i > 0)
-        tell(shm_of(pipe));
-    *done = i;
-    return shm_pipe_result(shm_of(pipe), err);
+    if (*done > 0)
+        tell(shm);
+    return shm_pipe_result(shm, err);
 }
 
 enum duct_err shm_pipe_write_batch(struct duct_pipe *pipe, const struct duct_view *views,
@@ -156,19 +147,18 @@ enum duct_err shm_pipe_recv_batch(struct duct_pipe *pipe, struct duct_msg *msgs,
                                   size_t *done)
 {
     struct di_receiver *receiver = shm_of(pipe)->receiver;
-    enum duct_err err = shm_pipe_recv(pipe, &msgs[0]);
-    size_t i = 0;
+    enum duct_err err = DUCT_OK;
+    size_t i = di_receiver_recv_run(receiver, msgs, count);
 
-    if (err == DUCT_OK) {
-        /* The rest without asking the control socket: what it announces can wait for the next call.
-         */
-        for (i = 1; i < count && di_receiver_ready(receiver); i++) {
-            if ((err = di_receiver_recv(receiver, &msgs[i])) != DUCT_OK)
-                break;
-        }
+    /* What stopped the run: nothing more, or a message of another kind. */
+    while (i < count && (i == 0 || di_receiver_ready(receiver))) {
+        if ((err = shm_pipe_recv(pipe, &msgs[i])) != DUCT_OK)
+            break;
+        i++;
+        i += di_receiver_recv_run(receiver, msgs + i, count - i);
     }
     *done = i;
-    return shm_pipe_result(shm_of(pipe), err);
+    return err;
 }
 
 enum duct_err shm_pipe_read_batch(struct duct_pipe *pipe, struct duct_buffer *buffers, size_t count,

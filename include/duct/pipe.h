@@ -116,7 +116,7 @@ DUCT_API enum duct_err duct_pipe_move(struct duct_pipe *pipe,
 DUCT_API void duct_pipe_close(struct duct_pipe *pipe);
 
 /* As duct_pipe_close(), with a reason the peer can read in its duct_pipe_info: a number of the
- * program's own, and up to 95 bytes of UTF-8 (longer text is cut). text may be NULL. */
+ * program's own, and up to 191 bytes of UTF-8 (longer text is cut). text may be NULL. */
 DUCT_API void duct_pipe_close_with(struct duct_pipe *pipe, uint32_t code, const char *text,
                                    int64_t linger_ns);
 
@@ -150,7 +150,7 @@ struct duct_waiting {
 DUCT_API enum duct_err duct_pipe_set_waiting(struct duct_pipe *pipe,
                                              const struct duct_waiting *waiting) DUCT_NODISCARD;
 
-#define DUCT_REASON_MAX 96
+#define DUCT_REASON_MAX 192
 
 struct duct_pipe_info {
     size_t size; /* sizeof(struct duct_pipe_info), set by the caller */

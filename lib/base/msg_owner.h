@@ -12,6 +12,8 @@
 struct di_msg_owner {
     enum duct_err (*discard)(struct di_msg_owner *owner, struct duct_msg *msg);
     enum duct_err (*release)(struct di_msg_owner *owner, struct duct_msg *msg);
+    /* As many of the messages at the front as are its and easily released; may be 0. */
+    size_t (*release_run)(struct di_msg_owner *owner, struct duct_msg *msgs, size_t count);
 };
 
 static inline void di_msg_empty(struct duct_msg *msg)

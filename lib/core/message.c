@@ -105,6 +105,12 @@ enum duct_err duct_msg_release_batch(struct duct_msg *msgs, size_t count)
     enum duct_err result = DUCT_OK;
 
     for (size_t i = 0; i < count; i++) {
+        struct di_msg_owner *owner = msgs[i].owner;
+        if (owner != NULL && owner->release_run != NULL) {
+            i += owner->release_run(owner, &msgs[i], count - i);
+            if (i == count)
+                break;
+        }
         enum duct_err err = duct_msg_release(&msgs[i]);
         if (err != DUCT_OK)
             result = err;

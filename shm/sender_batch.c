@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shm/sender.h"
+
+/*
+ * Batches of the sending half; see receiver_batch.c. Edges of this file, explained in ring.h:
+ *   [slot]   stamp stored with release after payload and header  |  stamp loaded with acquire
+ */
+
+/* Messages of a run take two slots at most. */
+#define RUN_BYTES_MAX (DI_SLOT_BYTES + DI_MORE_BYTES)
+
+static inline size_t run_bytes(const struct di_sender *sender)
+{
+    return sender->immediate_max < RUN_BYTES_MAX ? sender->immediate_max : RUN_BYTES_MAX;
+}
+
+/* Views at the front that are small, and for which there is room as far as we know. */
+static size_t put_run(struct di_sender *sender, const struct duct_view *views, size_t count)
+{
+    struct di_ring_out ring = sender->ring; /* in registers: the copies below might alias it */
+    const size_t bytes_max = run_bytes(sender);
+    uint64_t bytes = 0;
+    size_t i;
+
+    for (i = 0; i < count && views[i].size <= bytes_max && ring.limit - ring.tail >= 2; i++) {
+        uint32_t size = (uint32_t)views[i].size;
+        uint32_t here = size < DI_SLOT_BYTES ? size : DI_SLOT_BYTES;
+        uint64_t stamp = ring.tail + 1;
+        struct di_slot *slot = &ring.slots[ring.tail & ring.mask];
+
+        ring.tail = stamp;
+        if (size > here) {
+            di_ring_put_next(&ring, stamp, (const unsigned char *)views[i].data + here,
+                             size - here);
+            ring.tail++;
+        }
+        di_copy_small(slot->bytes, views[i].data, here);
+        bytes += size;
+        di_ring_stamp(slot, stamp, size, views[i].tag);
+    }
+    sender->ring = ring;
+    sender->msgs += i;
+    sender->bytes += bytes;
+    return i;
+}
+
+enum duct_err di_sender_put_batch(struct di_sender *sender, const struct duct_view *views,
+                                  size_t count, size_t *done)
+{
+    enum duct_err err = DUCT_OK;
+    size_t i = 0;
+
+    while (i < count) {
+        i += put_run(sender, views + i, count - i);
+        if (i == count)
+            break;
+        /* One that the run stopped at: larger, or there was no room as far as we knew. */
+        if ((err = di_sender_put(sender, views[i].data, views[i].size, views[i].tag)) != DUCT_OK)
+            break;
+        i++;
+    }
+    *done = i;
+    return err;
+}
+
+/* Cells for messages that travel in the ring. */
+static size_t loan_run(struct di_sender *sender, size_t size, struct duct_msg *msgs, size_t count)
+{
+    struct di_cell *cell = sender->cells.free;
+    size_t i;
+
+    if (size > sender->immediate_max)
+        return 0;
+    for (i = 0; i < count && cell != NULL; i++) {
+        cell->taken = true;
+        cell->generation++;
+        msgs[i] = (struct duct_msg){
+            .data = cell->bytes,
+            .size = size,
+            .owner = &sender->owner,
+            .ref = di_block_ref(cell->index | DI_REF_CELL, cell->generation),
+        };
+        cell = cell->next;
+    }
+    sender->cells.free = cell;
+    sender->cells.taken += (uint32_t)i;
+    return i;
+}
+
+enum duct_err di_sender_loan_batch(struct di_sender *sender, size_t size, struct duct_msg *msgs,
+                                   size_t count, size_t *done)
+{
+    enum duct_err err = DUCT_OK;
+    size_t i = 0;
+
+    while (i < count) {
+        i += loan_run(sender, size, msgs + i, count - i);
+        if (i == count || (err = di_sender_loan(sender, size, DI_LINE, &msgs[i])) != DUCT_OK)
+            break;
+        i++;
+    }
+    *done = i;
+    return err;
+}
+
+/* Loans at the front that lie in cells, and for which there is room as far as we know. */
+static size_t publish_run(struct di_sender *sender, struct duct_msg *msgs, size_t count)
+{
+    struct di_ring_out ring = sender->ring;
+    struct di_cells *cells = &sender->cells;
+    struct di_cell *free = cells->free;
+    const size_t bytes_max = run_bytes(sender);
+    uint64_t bytes = 0;
+    size_t i;
+
+    for (i = 0; i < count && ring.limit - ring.tail >= 2; i++) {
+        uint32_t index = di_ref_index(msgs[i].ref);
+        if (msgs[i].owner != &sender->owner || !(index & DI_REF_CELL) || msgs[i].size > bytes_max)
+            break;
+        struct di_cell *cell =
+            di_cells_find(cells, index & ~DI_REF_CELL, di_ref_generation(msgs[i].ref));
+        if (cell == NULL)
+            break;
+        uint64_t stamp = ring.tail + 1;
+        struct di_slot *slot = &ring.slots[ring.tail & ring.mask];
+        uint32_t size = (uint32_t)msgs[i].size;
+
+        ring.tail = stamp;
+        if (size > DI_SLOT_BYTES) {
+            struct di_slot_more *more = (struct di_slot_more *)&ring.slots[stamp & ring.mask];
+            memcpy(more->bytes, cell->bytes + DI_SLOT_BYTES, DI_MORE_BYTES);
+            /* Relaxed: never polled; published by the stamp of the first slot. */
+            atomic_store_explicit(&more->stamp, stamp + 1, memory_order_relaxed);
+            ring.tail++;
+        }
+        memcpy(slot->bytes, cell->bytes, DI_SLOT_BYTES);
+        bytes += size;
+        di_ring_stamp(slot, stamp, size, msgs[i].tag);
+        cell->taken = false;
+        cell->next = free;
+        free = cell;
+        di_msg_empty(&msgs[i]);
+    }
+    cells->free = free;
+    cells->taken -= (uint32_t)i;
+    sender->ring = ring;
+    sender->msgs += i;
+    sender->bytes += bytes;
+    return i;
+}
+
+enum duct_err di_sender_publish_batch(struct di_sender *sender, struct duct_msg *msgs, size_t count,
+                                      size_t *done)
+{
+    enum duct_err err = DUCT_OK;
+    size_t i = 0;
+
+    while (i < count) {
+        i += publish_run(sender, msgs + i, count - i);
+        if (i == count || (err = di_sender_publish(sender, &msgs[i])) != DUCT_OK)
+            break;
+        i++;
+    }
+    *done = i;
+    return err;
+}
