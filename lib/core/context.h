@@ -31,6 +31,7 @@ struct duct_context {
     struct di_list active;
     int64_t looked_at; /* when the kernel was last asked for news */
     bool running;      /* inside a callback */
+    bool pipes_first;  /* whose turn it was to be reported first */
     bool exported;     /* duct_context_fd() was called */
     duct_event_fn *on_event;
     void *user;

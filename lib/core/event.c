@@ -32,7 +32,7 @@ static void report(struct round *round, enum duct_event_type type, struct duct_p
         .type = type, .state = pipe->state, .err = pipe->end, .pipe = pipe, .user = pipe->user};
 }
 
-static unsigned wanted(const struct duct_pipe *pipe)
+unsigned di_pipe_wanted(const struct duct_pipe *pipe)
 {
     unsigned want = 0;
 
@@ -64,7 +64,7 @@ static void report_end(struct round *round, struct duct_pipe *pipe)
 
 static void report_pipe(struct round *round, struct duct_pipe *pipe)
 {
-    unsigned want = wanted(pipe);
+    unsigned want = di_pipe_wanted(pipe);
 
     if (pipe->pending & DI_PENDING_STATE) {
         if (full(round))
@@ -94,12 +94,8 @@ static void report_pipe(struct round *round, struct duct_pipe *pipe)
         report(round, DUCT_EVENT_WRITABLE, pipe);
 }
 
-/* One look at every active pipe, and at the listeners; those left over when the room ends come
- * first the next time. */
-static void collect(struct duct_context *context, struct round *round)
+static void collect_listeners(struct duct_context *context, struct round *round)
 {
-    struct di_list turn;
-
     for (struct di_list *at = context->listeners.next; at != &context->listeners && !full(round);
          at = at->next) {
         struct duct_listener *listener = di_container(at, struct duct_listener, link);
@@ -107,6 +103,13 @@ static void collect(struct duct_context *context, struct round *round)
             round->events[round->count++] = (struct duct_event){
                 .type = DUCT_EVENT_ACCEPTED, .listener = listener, .user = listener->user};
     }
+}
+
+/* One look at every active pipe; those left over when the room ends come first the next time. */
+static void collect_pipes(struct duct_context *context, struct round *round)
+{
+    struct di_list turn;
+
     di_list_init(&turn);
     di_list_splice(&turn, &context->active);
     while (!di_list_empty(&turn) && !full(round)) {
@@ -117,6 +120,31 @@ static void collect(struct duct_context *context, struct round *round)
     }
     di_list_splice(&turn, &context->active);
     di_list_splice(&context->active, &turn);
+}
+
+/* In turns, so that neither a listener nobody accepts from nor a pipe nobody reads fills all the
+ * room there is every time. */
+static void collect(struct duct_context *context, struct round *round)
+{
+    context->pipes_first = !context->pipes_first;
+    if (context->pipes_first)
+        collect_pipes(context, round);
+    collect_listeners(context, round);
+    if (!context->pipes_first)
+        collect_pipes(context, round);
+}
+
+/* Whether there may be something to report without asking the kernel. */
+static bool busy(struct duct_context *context)
+{
+    if (!di_list_empty(&context->active))
+        return true;
+    for (struct di_list *at = context->listeners.next; at != &context->listeners; at = at->next) {
+        struct duct_listener *listener = di_container(at, struct duct_listener, link);
+        if (listener->ops->ready(listener))
+            return true;
+    }
+    return false;
 }
 
 /* The kernel's turn: news that are there, or sleep until there are some. */
@@ -149,7 +177,7 @@ enum duct_err duct_context_wait(struct duct_context *context, struct duct_event 
     *count = 0;
     bool looked = false;
     /* News of pipes that sleep must not starve while others are busy. */
-    if (!di_list_empty(&context->active))
+    if (busy(context))
         di_context_glance(context);
     while (err == DUCT_OK) {
         round.spinning = false;

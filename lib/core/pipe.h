@@ -58,6 +58,9 @@ static inline void di_pipe_activate(struct duct_pipe *pipe)
         di_list_append(&pipe->context->active, &pipe->active);
 }
 
+/* What its context is to report of it: DI_READY_…, by duct_pipe_watch(). */
+unsigned di_pipe_wanted(const struct duct_pipe *pipe);
+
 /* The pipe has ended; the first reason stands. Called by the transport, in the context's thread. */
 void di_pipe_end(struct duct_pipe *pipe, enum duct_err why);
 

@@ -68,7 +68,9 @@ static enum duct_err poll_only(struct duct_pipe *pipe, unsigned want, di_try_fn 
         if (err != DUCT_OK && err != DUCT_EAGAIN)
             return err;
         err = DUCT_OK;
-        if (pipe->end == DUCT_OK && pipe->ops->arm(pipe, want, false, &err) == 0 && err == DUCT_OK)
+        /* Only if there is nothing else to report of it either. */
+        if (pipe->end == DUCT_OK &&
+            pipe->ops->arm(pipe, want | di_pipe_wanted(pipe), false, &err) == 0 && err == DUCT_OK)
             di_list_remove(&pipe->active);
         di_context_signal(context);
         if (err != DUCT_OK)

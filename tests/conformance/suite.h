@@ -60,30 +60,30 @@ void conform(const struct scheme *scheme, enum duct_io io, bool process, unsigne
 
 /* One test of the contract: `query` goes into both sides' address. */
 #define CONFORMS(name, needs, mode, query, here, there)                              \
-    Test(shm_uring_process, name, .timeout = 90)                                     \
+    Test(shm_uring_process, name, .timeout = 40)                                     \
     {                                                                                \
         conform(&scheme_shm, DUCT_IO_URING, true, needs, mode, query, here, there);  \
     }                                                                                \
-    Test(shm_epoll_process, name, .timeout = 90)                                     \
+    Test(shm_epoll_process, name, .timeout = 40)                                     \
     {                                                                                \
         conform(&scheme_shm, DUCT_IO_EPOLL, true, needs, mode, query, here, there);  \
     }                                                                                \
-    Test(shm_uring_thread, name, .timeout = 90)                                      \
+    Test(shm_uring_thread, name, .timeout = 40)                                      \
     {                                                                                \
         conform(&scheme_shm, DUCT_IO_URING, false, needs, mode, query, here, there); \
     }                                                                                \
-    Test(shm_epoll_thread, name, .timeout = 90)                                      \
+    Test(shm_epoll_thread, name, .timeout = 40)                                      \
     {                                                                                \
         conform(&scheme_shm, DUCT_IO_EPOLL, false, needs, mode, query, here, there); \
     }
 
 /* A test that needs a peer it can kill. */
 #define CONFORMS_PROCESS(name, needs, mode, query, here, there)                     \
-    Test(shm_uring_process, name, .timeout = 90)                                    \
+    Test(shm_uring_process, name, .timeout = 40)                                    \
     {                                                                               \
         conform(&scheme_shm, DUCT_IO_URING, true, needs, mode, query, here, there); \
     }                                                                               \
-    Test(shm_epoll_process, name, .timeout = 90)                                    \
+    Test(shm_epoll_process, name, .timeout = 40)                                    \
     {                                                                               \
         conform(&scheme_shm, DUCT_IO_EPOLL, true, needs, mode, query, here, there); \
     }
