@@ -102,7 +102,8 @@ static void run_side(const struct bench_case *what, struct bench_run *run, struc
     unsigned meetings = 0;
     unsigned cpu_index = what->place == BENCH_PAIR && !is_first ? 1 : 0;
 
-    if (!machine_pin(machine_cpu_at(cpu_index)))
+    int cpu = machine_cpu_at(cpu_index);
+    if (!machine_pin(cpu))
         _exit(4);
     fill_page_tables(run->shared, run->shared_bytes);
     fill_page_tables(run->tape, sizeof(*run->tape));
@@ -114,6 +115,9 @@ static void run_side(const struct bench_case *what, struct bench_run *run, struc
     uint64_t end_ns = machine_now_ns();
     /* Relaxed: the parent reads it after our end. */
     atomic_fetch_add_explicit(&stage->preempted, preemptions() - preempted, memory_order_relaxed);
+    /* A peer may have let itself roam; a probe of one CPU with itself would take for ever. */
+    if (!machine_pin(cpu))
+        _exit(4);
     double after_ns = what->place == BENCH_PAIR ? probe_side(stage, is_first, &meetings) : 0;
 
     if (is_first) {
