@@ -4,22 +4,24 @@
  * measured.
  */
 #include <argp.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/cases.h"
 #include "bench/peer.h"
-#include "bench/report.h"
+#include "bench/report_html.h"
 #include "bench/runner.h"
 
 const char *argp_program_version = "duct-bench 0.1.0";
 
-enum { OPTION_NO_SPINNERS = 256, OPTION_PEERS };
+enum { OPTION_NO_SPINNERS = 256, OPTION_PEERS, OPTION_HTML };
 
 struct options {
     struct runner_options runner;
     const char *json_path;
+    const char *html_path;
     const char *filter;
     bool repeats_given;
     bool quick;
@@ -31,6 +33,7 @@ struct options {
 static const struct argp_option argp_table[] = {
     {"quick", 'q', NULL, 0, "A fifth of the repeats, a quarter of the time each", 0},
     {"json", 'j', "FILE", 0, "Write the results to FILE as well", 0},
+    {"html", OPTION_HTML, "FILE", 0, "Write a page with tables and plots to FILE", 0},
     {"filter", 'f', "SUBSTR", 0, "Only cases whose name contains SUBSTR", 0},
     {"repeats", 'r', "N", 0, "Runs of each case, dropped ones included", 0},
     {"no-spinners", OPTION_NO_SPINNERS, NULL, 0, "Let idle CPUs halt", 0},
@@ -63,6 +66,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
     case OPTION_NO_SPINNERS:
         options->spinners = false;
+        break;
+    case OPTION_HTML:
+        options->html_path = arg;
         break;
     case OPTION_PEERS:
         options->peers = true;
@@ -161,6 +167,10 @@ static bool run(const struct options *options)
     report_text_bars(&bars);
     if (options->json_path != NULL)
         well = write_json(options->json_path, &bars) && well;
+    if (options->html_path != NULL && !report_html_write(options->html_path, &results, &bars)) {
+        fprintf(stderr, "duct-bench: cannot write %s: %s\n", options->html_path, strerror(errno));
+        well = false;
+    }
     results_free(&results);
     return well;
 }

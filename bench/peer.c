@@ -84,7 +84,7 @@ static void party_close(struct party *party)
  */
 static uint64_t touch_of(const struct bench_run *run)
 {
-    return run->size >= 1024 ? PEER_TOUCH_BYTES / run->size : 0;
+    return run->size >= PEER_TOUCH_SIZE ? PEER_TOUCH_BYTES / run->size : 0;
 }
 
 static void run_first(struct bench_run *run, void (*many)(void *state, uint64_t count))

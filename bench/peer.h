@@ -15,7 +15,12 @@
 #include "bench/payload.h"
 
 /* No wait of a peer is longer. */
-enum { PEER_WAIT_MS = 5000, PEER_ADDRESS_BYTES = 64, PEER_TOUCH_BYTES = 16 << 20 };
+enum {
+    PEER_WAIT_MS = 5000,
+    PEER_ADDRESS_BYTES = 64,
+    PEER_TOUCH_BYTES = 16 << 20,
+    PEER_TOUCH_SIZE = 4096
+};
 
 struct peer {
     void *handle; /* the library's */

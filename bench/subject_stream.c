@@ -239,7 +239,9 @@ static void add(struct cases *cases, const struct bench_case *what)
     with.geometry = (struct bench_geometry){
         .slots = small ? SLOTS_SMALL : SLOTS_LARGE,
         .max_msg = what->size,
-        .pool = small ? POOL_SMALL : what->size <= 1024 ? POOL_LARGE : POOL_LARGEST,
+        .pool = small                ? POOL_SMALL
+                : what->size <= 1024 ? POOL_LARGE
+                                     : POOL_LARGEST,
         .wait = "spin",
     };
     cases_add(cases, &with);
