@@ -9,9 +9,22 @@
 /* Messages of a run take two slots at most. */
 #define RUN_BYTES_MAX (DI_SLOT_BYTES + DI_MORE_BYTES)
 
+#define CLAIM_AHEAD 16u
+
 static inline size_t run_bytes(const struct di_sender *sender)
 {
     return sender->immediate_max < RUN_BYTES_MAX ? sender->immediate_max : RUN_BYTES_MAX;
+}
+
+/*
+ * Fetches the line of a slot some way on: one that the receiver is done with, as far as we know. 8.3 to 5.2
+ * nanoseconds a message of 8 bytes; 8 or 32 slots ahead gain less, and so does asking for the line for
+ * writing where that is an instruction of its own.
+ */
+static inline void claim_ahead(const struct di_ring_out *ring)
+{
+    if (ring->limit - ring->tail > CLAIM_AHEAD)
+        __builtin_prefetch(&ring->slots[(ring->tail + CLAIM_AHEAD) & ring->mask], 1, 3);
 }
 
 /* Views at the front that are small, and for which there is room as far as we know. */
@@ -37,6 +50,7 @@ static size_t put_run(struct di_sender *sender, const struct duct_view *views, s
         di_copy_small(slot->bytes, views[i].data, here);
         bytes += size;
         di_ring_stamp(slot, stamp, size, views[i].tag);
+        claim_ahead(&ring);
     }
     sender->ring = ring;
     sender->msgs += i;
@@ -136,6 +150,7 @@ static size_t publish_run(struct di_sender *sender, struct duct_msg *msgs, size_
         memcpy(slot->bytes, cell->bytes, DI_SLOT_BYTES);
         bytes += size;
         di_ring_stamp(slot, stamp, size, msgs[i].tag);
+        claim_ahead(&ring);
         cell->taken = false;
         cell->next = free;
         free = cell;
