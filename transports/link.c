@@ -2,6 +2,7 @@
 #include "transports/link.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -28,6 +29,8 @@ enum duct_err link_open(struct link **out, const struct duct_options *options)
     memset(link, 0, sizeof(*link));
     link->socket = -1;
     link->pidfd = -1;
+    link->sender_socket = -1;
+    link->sender_pidfd = -1;
     link->own_eventfd[LINK_RECEIVER] = -1;
     link->own_eventfd[LINK_SENDER] = -1;
     link->peer_eventfd[LINK_RECEIVER] = -1;
@@ -76,6 +79,8 @@ void link_release(struct link *link)
     di_fork_close(link->own_eventfd[LINK_RECEIVER]);
     di_fork_close(link->own_eventfd[LINK_SENDER]);
     di_fork_close(link->pidfd);
+    di_fork_close(link->sender_pidfd);
+    di_fork_close(link->sender_socket);
     di_fork_close(link->socket);
     pthread_mutex_destroy(&link->lock);
     free(link);
@@ -299,17 +304,39 @@ static enum duct_err take(struct link *link, struct di_control_msg *msg)
     }
 }
 
-void link_set_loop(struct link *link, enum link_half half, struct di_io *loop)
+void link_set_stir(struct link *link, enum link_half half, struct duct_context *context,
+                   struct di_post *stir)
 {
     pthread_mutex_lock(&link->lock);
-    link->loops[half] = loop;
+    link->contexts[half] = context;
+    link->stirs[half] = stir;
     pthread_mutex_unlock(&link->lock);
+}
+
+static enum duct_err duplicate(int fd, int *copy)
+{
+    int made = fd < 0 || *copy >= 0 ? *copy : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+    if (made < 0)
+        return fd < 0 ? DUCT_OK : di_fail_os(errno, "a descriptor for the second half of a pipe");
+    if (made != *copy)
+        di_fork_close_in_child(made);
+    *copy = made;
+    return DUCT_OK;
+}
+
+enum duct_err link_duplicate(struct link *link)
+{
+    enum duct_err err = duplicate(link->socket, &link->sender_socket);
+
+    return err != DUCT_OK ? err : duplicate(link->pidfd, &link->sender_pidfd);
 }
 
 enum duct_err link_read_news(struct link *link, enum link_half reader, bool *more)
 {
-    struct di_io *other = NULL;
+    enum link_half other = reader == LINK_RECEIVER ? LINK_SENDER : LINK_RECEIVER;
     struct di_control_msg msg;
+    bool stir = false;
 
     *more = false;
     pthread_mutex_lock(&link->lock);
@@ -328,15 +355,15 @@ enum duct_err link_read_news(struct link *link, enum link_half reader, bool *mor
         err = take(link, &msg);
         di_control_drop(&msg);
         /* It may have been the other half's bell. */
-        other = link->loops[reader == LINK_RECEIVER ? LINK_SENDER : LINK_RECEIVER];
+        stir = true;
         if (err != DUCT_OK) {
             di_fail(DUCT_ECORRUPT,
                     "the peer sent nonsense on the control socket; its pipe is closed");
             end(link, DUCT_ECORRUPT);
         }
     }
-    if (other != NULL)
-        di_io_wake(other);
+    if (stir && link->stirs[other] != NULL)
+        di_context_post(link->contexts[other], link->stirs[other]);
     pthread_mutex_unlock(&link->lock);
     /* [ended] observes: the reason. */
     return (enum duct_err)atomic_load_explicit(&link->ended, memory_order_acquire);
@@ -347,6 +374,13 @@ void link_hang_up(struct link *link, enum duct_err err, uint32_t code, const cha
     struct di_boot_end told;
 
     pthread_mutex_lock(&link->lock);
+    if (link->hung_up) {
+        pthread_mutex_unlock(&link->lock);
+        return;
+    }
+    link->hung_up = true;
+    /* The other half of a split pipe ends for the same reason, and not because its peer is gone. */
+    end(link, err);
     di_boot_make_end(&told, DI_BOOT_CLOSE, code, err, text);
     /* If the queue is full the peer learns of the end without the reason. */
     enum duct_err ignored = di_control_send(link->socket, &told, sizeof(told), NULL, 0);

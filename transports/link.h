@@ -11,7 +11,7 @@
 #include <duct/options.h>
 #include <duct/pipe.h>
 
-#include "lib/io/io.h"
+#include "lib/core/context.h"
 #include "shm/geometry.h"
 #include "shm/receiver.h"
 #include "shm/segment.h"
@@ -49,6 +49,8 @@ struct link {
     struct di_view peer_outbox;
     int socket;
     int pidfd;
+    int sender_socket; /* of a split pipe: see link_duplicate() */
+    int sender_pidfd;
     uint64_t session;
     uint32_t peer_has; /* capabilities */
     uint32_t peer_blocks;
@@ -66,8 +68,10 @@ struct link {
 
     /* Under lock. */
     pthread_mutex_t lock;
-    int peer_eventfd[2];    /* by the half of the peer's that sleeps on it; -1 until it came */
-    struct di_io *loops[2]; /* of a split pipe: whom to wake when the other half reads the socket */
+    int peer_eventfd[2]; /* by the half of the peer's that sleeps on it; -1 until it came */
+    struct duct_context *contexts[2]; /* of a split pipe's halves: see link_set_stir() */
+    struct di_post *stirs[2];
+    bool hung_up;
     uint32_t close_code;
     char close_text[DUCT_REASON_MAX];
 
@@ -107,8 +111,14 @@ enum duct_err link_read_news(struct link *link, enum link_half reader, bool *mor
 /* The receiver learns the segments that came meanwhile. Its thread. */
 enum duct_err link_adopt_pools(struct link *link) DUCT_NODISCARD;
 
-/* That half's loop, or NULL: see loops. */
-void link_set_loop(struct link *link, enum link_half half, struct di_io *loop);
+/* What is to be posted to that half's context when the other half read something on the socket, which may
+ * have been its bell; or NULLs. When it returns, what was there before is posted no more. */
+void link_set_stir(struct link *link, enum link_half half, struct duct_context *context,
+                   struct di_post *stir);
+
+/* Duplicates of socket and pidfd for the half that sends to wait for: a loop that both halves are on may
+ * have room for one wait on each number only. Errors: LIMIT. */
+enum duct_err link_duplicate(struct link *link) DUCT_NODISCARD;
 
 /* Tells the peer that this is the end, and why, and hangs up. Only the first call does anything. */
 void link_hang_up(struct link *link, enum duct_err err, uint32_t code, const char *text);

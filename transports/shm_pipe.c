@@ -67,6 +67,7 @@ enum duct_err shm_pipe_open(struct duct_pipe **pipe, struct link *link,
     if (can & DI_CAN_RECV)
         shm->receiver = &link->receiver->receiver;
     shm->post.run = run_post;
+    shm->stir.run = shm_pipe_stir;
     shm_pipe_attach(&shm->pipe);
     *pipe = &shm->pipe;
     return DUCT_OK;
@@ -99,6 +100,9 @@ static enum duct_err split(struct duct_pipe *pipe, struct duct_pipe **sender,
     *sender = *receiver = NULL;
     if (whole->exported >= 0)
         return di_fail(DUCT_EINVAL, "a pipe whose descriptor was taken cannot be split");
+    if ((err = link_duplicate(link)) != DUCT_OK)
+        return err;
+    *sender = NULL;
     shm_pipe_detach(pipe);
     link->split = true;
     if ((err = shm_pipe_open(sender, link, context, &options, DI_CAN_SEND)) != DUCT_OK ||

@@ -38,6 +38,7 @@ struct shm_pipe {
     uint64_t parks;
     uint64_t heard;
     struct di_post post; /* releases by other threads */
+    struct di_post stir; /* the other half read the control socket */
     int exported;        /* duct_pipe_fd(): an epoll, or -1 */
 };
 
@@ -91,6 +92,9 @@ void shm_pipe_detach(struct duct_pipe *pipe);
 void shm_pipe_close(struct duct_pipe *pipe, uint32_t code, const char *text);
 bool shm_pipe_drained(struct duct_pipe *pipe);
 enum duct_err shm_pipe_fd(struct duct_pipe *pipe, int *fd);
+
+/* The other half read the control socket: there may be something for this one. */
+void shm_pipe_stir(struct di_post *post);
 
 /* The doorbell this half sleeps on, by the option, the backend, and the trust there is. */
 enum di_doorbell shm_pipe_doorbell(struct shm_pipe *shm, enum link_half half);

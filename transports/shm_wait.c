@@ -34,6 +34,16 @@ static void submit(struct shm_pipe *shm, enum shm_op which)
     di_io_submit(shm->pipe.context->io, &shm->ops[which].op);
 }
 
+/* Makes the exported descriptor readable: there is something after all. */
+static void signal_exported(struct shm_pipe *shm)
+{
+    const uint64_t one = 1;
+
+    if (shm->exported >= 0 && write(shm->link->own_eventfd[LINK_RECEIVER], &one, sizeof(one)) < 0) {
+        /* Full means readable. */
+    }
+}
+
 /* ---- The end ---- */
 
 enum duct_err shm_pipe_corrupt(struct shm_pipe *shm, enum duct_err err)
@@ -52,8 +62,10 @@ static bool read_news(struct shm_pipe *shm)
     if (shm->pipe.end != DUCT_OK)
         return false;
     enum duct_err ended = link_read_news(shm->link, half_of(shm), &more);
-    if (ended != DUCT_OK)
+    if (ended != DUCT_OK) {
         di_pipe_end(&shm->pipe, ended);
+        signal_exported(shm);
+    }
     return more;
 }
 
@@ -105,16 +117,6 @@ static void drain(struct shm_pipe *shm, enum link_half half)
     shm->rung[half] = false;
     if (preadv2(shm->link->own_eventfd[half], &piece, 1, -1, RWF_NOWAIT) < 0) {
         /* Empty already, or a kernel that cannot: the next poll tells. */
-    }
-}
-
-/* Makes the exported descriptor readable: there is something after all. */
-static void signal_exported(struct shm_pipe *shm)
-{
-    const uint64_t one = 1;
-
-    if (shm->exported >= 0 && write(shm->link->own_eventfd[LINK_RECEIVER], &one, sizeof(one)) < 0) {
-        /* Full means readable. */
     }
 }
 
@@ -348,9 +350,12 @@ static void on_completion(struct di_io_op *op, int result)
     }
     if (result == DI_IO_CANCELED || shm->detaching)
         return;
-    /* A doorbell that cannot be waited for: the socket, which can always be, takes its place. */
+    /* A doorbell that cannot be waited for: the socket, which can always be, takes its place. Not to be
+     * able to wait for a death is no death. */
     if (result == DI_IO_FAILED)
         shm->link->bell = DUCT_BELL_SOCKET;
+    if (result == DI_IO_FAILED && which == OP_PIDFD)
+        return;
     switch (which) {
     case OP_SOCKET:
         /* Stopped before EAGAIN: ask anew, or an edge-triggered loop says nothing. */
@@ -381,9 +386,20 @@ static void on_completion(struct di_io_op *op, int result)
     di_pipe_activate(&shm->pipe);
 }
 
+void shm_pipe_stir(struct di_post *post)
+{
+    struct shm_pipe *shm = di_container(post, struct shm_pipe, stir);
+
+    if (shm->closing || shm->detaching)
+        return;
+    shm_pipe_look(&shm->pipe);
+    di_pipe_activate(&shm->pipe);
+}
+
 void shm_pipe_attach(struct duct_pipe *pipe)
 {
     struct shm_pipe *shm = shm_of(pipe);
+    bool second = shm->link->split && half_of(shm) == LINK_SENDER;
 
     for (unsigned i = 0; i < OP_COUNT; i++)
         shm->ops[i] = (struct shm_op_slot){.op = {.done = on_completion}, .owner = shm};
@@ -392,14 +408,14 @@ void shm_pipe_attach(struct duct_pipe *pipe)
         shm->receiver->user = shm;
     }
     if (shm->link->split)
-        link_set_loop(shm->link, half_of(shm), pipe->context->io);
+        link_set_stir(shm->link, half_of(shm), pipe->context, &shm->stir);
     shm->ops[OP_SOCKET].op.kind = DI_IO_POLL;
-    shm->ops[OP_SOCKET].op.fd = shm->link->socket;
+    shm->ops[OP_SOCKET].op.fd = second ? shm->link->sender_socket : shm->link->socket;
     shm->ops[OP_SOCKET].op.events = POLLIN;
     submit(shm, OP_SOCKET);
     if (shm->link->pidfd >= 0) {
         shm->ops[OP_PIDFD].op.kind = DI_IO_POLL;
-        shm->ops[OP_PIDFD].op.fd = shm->link->pidfd;
+        shm->ops[OP_PIDFD].op.fd = second ? shm->link->sender_pidfd : shm->link->pidfd;
         shm->ops[OP_PIDFD].op.events = POLLIN;
         submit(shm, OP_PIDFD);
     }
@@ -419,7 +435,7 @@ void shm_pipe_detach(struct duct_pipe *pipe)
 
     shm->detaching = true;
     if (shm->link->split)
-        link_set_loop(shm->link, half_of(shm), NULL);
+        link_set_stir(shm->link, half_of(shm), NULL, NULL);
     cancel_all(shm);
     /* Cancelling does not wait for anybody but the kernel. */
     while (shm->in_flight > 0) {
@@ -428,6 +444,8 @@ void shm_pipe_detach(struct duct_pipe *pipe)
     }
     for (unsigned i = 0; i < OP_COUNT; i++)
         di_io_forget(pipe->context->io, &shm->ops[i].op);
+    /* What was posted to the old context refers to this handle, which may be gone when it gets there. */
+    di_context_run_posts(pipe->context);
     shm->detaching = false;
 }
 
@@ -440,15 +458,17 @@ void shm_pipe_close(struct duct_pipe *pipe, uint32_t code, const char *text)
     if (shm->receiver != NULL)
         di_receiver_publish_due(shm->receiver);
     if (link->split)
-        link_set_loop(link, half_of(shm), NULL);
+        link_set_stir(link, half_of(shm), NULL, NULL);
     link_hang_up(link, DUCT_ECLOSED, code, text);
     shm->closing = true;
     if (shm->receiver != NULL) {
+        pthread_mutex_lock(&link->lock);
         link->receiver = NULL;
+        pthread_mutex_unlock(&link->lock);
         di_receiver_close(shm->receiver);
-        /* Nobody posts any more; what was posted refers to this handle. */
-        di_context_run_posts(context);
     }
+    /* Nobody posts any more; what was posted refers to this handle. */
+    di_context_run_posts(context);
     cancel_all(shm);
     if (shm->in_flight == 0)
         free_handle(shm);
