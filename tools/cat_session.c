@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <duct/message.h>
+
+#include "tools/cat.h"
+#include "tools/cli.h"
+
+/*
+ * One step of one session, and its end.
+ *
+ * It ends in order when both directions have ended, or when the other side's has and our input is a
+ * terminal (nobody wants to press ^D after a file has arrived), or after --count messages, or, for a
+ * command, once that has ended. It ends otherwise when the pipe does: everything that came before is
+ * written first.
+ */
+
+void cat_session_close(struct cat_loop *loop, struct cat_session *session, enum cat_reason reason,
+                       int code, const char *text)
+{
+    int64_t linger = 0;
+
+    /* Sent means delivered, as far as this program's exit code says. Others wait meanwhile, so not
+     * where there are others. A message that was sent can be received after the close, too. */
+    if (reason == CAT_REASON_DONE && session->end == DUCT_OK && !loop->options->keep)
+        linger = loop->options->timeout_ns;
+    duct_pipe_close_with(session->pipe, reason, text, linger);
+    session->pipe = NULL;
+    if (linger > 0 && cli_signal() != 0)
+        code = CLI_SIGNAL + cli_signal();
+    if (session->in.filled && !loop->options->quiet)
+        cli_say("%zu bytes of the input were read but could not be sent any more",
+                session->in.loan.size);
+    session->in.loan = (struct duct_msg){0};
+    session->in.filled = false;
+    session->done = true;
+    session->code = code;
+}
+
+/* The pipe has ended, and everything that came before is written. */
+static void ended(struct cat_loop *loop, struct cat_session *session)
+{
+    struct duct_pipe_info info = DUCT_PIPE_INFO_INIT;
+    const struct cat_options *options = loop->options;
+    int code = cli_exit_of(session->end);
+
+    if (session->end == DUCT_ECLOSED) {
+        enum duct_err err = duct_pipe_info(session->pipe, &info);
+        code = err == DUCT_OK && info.close_code != CAT_REASON_DONE ? CLI_CLOSED : CLI_OK;
+        if (code != CLI_OK || (options->verbose && info.close_text[0] != '\0'))
+            cli_say("the other side closed %s: %s", options->url,
+                    info.close_text[0] != '\0' ? info.close_text : "it gave a code, but no words");
+    } else if (session->end == DUCT_EPEER && session->in.told && session->out.ended) {
+        code = CLI_OK; /* both had said all they had to say */
+    } else {
+        cli_say("the pipe %s ended: %s", options->url,
+                session->end == DUCT_ECORRUPT ? duct_err_detail() : duct_err_text(session->end));
+    }
+    cat_session_close(loop, session, CAT_REASON_DONE, code, NULL);
+}
+
+/* ---- Commands ---- */
+
+static void command_ended(struct cat_loop *loop, struct cat_session *session)
+{
+    char text[DUCT_REASON_MAX] = "";
+    int status = session->child_status;
+
+    if (WIFSIGNALED(status))
+        snprintf(text, sizeof(text), "the command was ended by signal %d", WTERMSIG(status));
+    else if (WEXITSTATUS(status) != 0)
+        snprintf(text, sizeof(text), "the command failed with status %d", WEXITSTATUS(status));
+    bool good = text[0] == '\0';
+    if (!good && !loop->options->quiet)
+        cli_say("%s: %s", loop->options->command, text);
+    cat_session_close(loop, session, good ? CAT_REASON_DONE : CAT_REASON_COMMAND,
+                      good ? CLI_OK : CLI_FAILED, text);
+}
+
+/* Tells the command that no more will come. */
+static void end_command_input(struct cat_session *session)
+{
+    if (session->out.fd >= 0)
+        close(session->out.fd);
+    session->out.fd = -1;
+    session->out.gone = true;
+}
+
+static bool step_command(struct cat_loop *loop, struct cat_session *session)
+{
+    if (session->out.ended && session->out.held_count == 0 && session->out.fd >= 0) {
+        end_command_input(session);
+        return true;
+    }
+    if (session->in.told && cat_reap(session)) {
+        command_ended(loop, session);
+        return true;
+    }
+    return false;
+}
+
+/* ---- Echo ---- */
+
+static bool step_echo(struct cat_session *session)
+{
+    struct cat_output *out = &session->out;
+    struct duct_msg copy;
+    enum duct_err err;
+
+    if (out->held_count == 0) {
+        if ((err = duct_recv(session->pipe, &out->held[0], 0)) != DUCT_OK) {
+            if (err == DUCT_EAGAIN)
+                session->wants |= CAT_WANTS_DATA;
+            else
+                session->end = err;
+            return err != DUCT_EAGAIN;
+        }
+        out->held_count = 1;
+    }
+    struct duct_msg *msg = &out->held[0];
+    err = duct_msg_loan(session->pipe, msg->size, &copy);
+    if (err == DUCT_OK) {
+        if (msg->size > 0)
+            memcpy(copy.data, msg->data, msg->size);
+        copy.tag = msg->tag;
+        if ((err = duct_send(session->pipe, &copy, 0)) != DUCT_OK) {
+            enum duct_err ignored = duct_msg_discard(&copy);
+            (void)ignored;
+        }
+    }
+    if (err == DUCT_EAGAIN) {
+        cat_stopped(session, err);
+        return false;
+    }
+    enum duct_err ignored = duct_msg_release(msg);
+    (void)ignored;
+    out->held_count = 0;
+    if (err != DUCT_OK)
+        session->end = err;
+    return true;
+}
+
+/* ---- One step ---- */
+
+/* Ends the session if it is time. */
+static bool finish(struct cat_loop *loop, struct cat_session *session)
+{
+    const struct cat_options *options = loop->options;
+    struct cat_output *out = &session->out;
+    const struct cat_input *in = &session->in;
+
+    if (out->held_count > 0)
+        return false;
+    if (session->end != DUCT_OK) {
+        if (session->child == 0) {
+            ended(loop, session);
+        } else if (out->fd >= 0) {
+            out->ended = true; /* the command may go on, but nobody listens */
+            end_command_input(session);
+            if (in->fd >= 0)
+                close(in->fd);
+            session->in.fd = -1;
+            session->in.ended = session->in.told = true;
+        } else {
+            return false;
+        }
+        return true;
+    }
+    if (out->left == 0) {
+        char text[DUCT_REASON_MAX];
+        snprintf(text, sizeof(text), "it took the %llu messages it was asked to",
+                 (unsigned long long)options->count);
+        cat_session_close(loop, session, CAT_REASON_DONE, CLI_OK, text);
+        return true;
+    }
+    bool input_over = in->told || (in->terminal && in->at == in->have);
+    if (session->child == 0 &&
+        ((out->ended && input_over) || (in->told && options->close_at_end))) {
+        cat_session_close(loop, session, CAT_REASON_DONE, CLI_OK, NULL);
+        return true;
+    }
+    return false;
+}
+
+bool cat_session_step(struct cat_loop *loop, struct cat_session *session)
+{
+    bool moved;
+
+    session->wants = 0;
+    session->starved = false;
+    if (loop->options->echo) {
+        moved = step_echo(session);
+    } else {
+        moved = cat_output_pump(loop, session);
+        if (!session->done)
+            moved |= cat_input_pump(loop, session);
+        if (!session->done && session->child != 0)
+            moved |= step_command(loop, session);
+    }
+    if (!session->done)
+        moved |= finish(loop, session);
+    return moved;
+}
