@@ -6,16 +6,20 @@
 #include <stdlib.h>
 
 enum {
-    WIDTH = 760,
-    HEIGHT = 420,
+    WIDTH = 570,
+    WIDTH_WIDE = 1140,
+    HEIGHT = 380,
+    HEIGHT_WIDE = 470,
     LEFT = 64,
-    RIGHT = 150, /* the labels of the lines */
+    RIGHT = 134, /* the labels of the lines */
+    RIGHT_WIDE = 170,
     TOP = 14,
     BOTTOM = 34,
-    LABEL_APART = 15,
+    LABEL_APART = 14,
 };
 
 struct frame {
+    int width, height, right;
     double x_low, x_high;
     double y_low, y_high; /* powers of ten */
 };
@@ -72,13 +76,14 @@ static bool frame_of(const struct plot *plot, struct frame *frame)
 
 static double at_x(const struct frame *frame, double x)
 {
-    return LEFT + (x - frame->x_low) / (frame->x_high - frame->x_low) * (WIDTH - LEFT - RIGHT);
+    return LEFT + (x - frame->x_low) / (frame->x_high - frame->x_low) *
+                      (frame->width - LEFT - frame->right);
 }
 
 static double at_y(const struct frame *frame, double y)
 {
     double share = (log10(y) - frame->y_low) / (frame->y_high - frame->y_low);
-    return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM);
+    return frame->height - BOTTOM - share * (frame->height - TOP - BOTTOM);
 }
 
 static void draw_grid(FILE *out, const struct plot *plot, const struct frame *frame)
@@ -87,7 +92,8 @@ static void draw_grid(FILE *out, const struct plot *plot, const struct frame *fr
     for (double decade = ceil(frame->y_low); decade <= frame->y_high; decade++) {
         double y = at_y(frame, pow(10, decade));
         plot->y_text(text, sizeof(text), pow(10, decade));
-        fprintf(out, "<path class=\"grid\" d=\"M%d %.1fH%d\"/>", LEFT, y, WIDTH - RIGHT);
+        fprintf(out, "<path class=\"grid\" d=\"M%d %.1fH%d\"/>", LEFT, y,
+                frame->width - frame->right);
         fprintf(out, "<text class=\"tick\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
                 LEFT - 8, y + 4, text);
     }
@@ -95,9 +101,9 @@ static void draw_grid(FILE *out, const struct plot *plot, const struct frame *fr
         if (plot->tick[i].x < frame->x_low || plot->tick[i].x > frame->x_high)
             continue;
         double x = at_x(frame, plot->tick[i].x);
-        fprintf(out, "<path class=\"grid\" d=\"M%.1f %dV%d\"/>", x, TOP, HEIGHT - BOTTOM);
+        fprintf(out, "<path class=\"grid\" d=\"M%.1f %dV%d\"/>", x, TOP, frame->height - BOTTOM);
         fprintf(out, "<text class=\"tick\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n",
-                x, HEIGHT - BOTTOM + 20, plot->tick[i].text);
+                x, frame->height - BOTTOM + 20, plot->tick[i].text);
     }
 }
 
@@ -132,6 +138,24 @@ static int by_height(const void *a, const void *b)
     return (x->end_y > y->end_y) - (x->end_y < y->end_y);
 }
 
+/* A line that ends in the left half says its name there, above its end: a lead would cross all. */
+static bool ends_early(const struct plot_series *series, const struct frame *frame)
+{
+    return series->x[series->count - 1] < (frame->x_low + frame->x_high) / 2;
+}
+
+static void draw_early_labels(FILE *out, const struct plot *plot, const struct frame *frame)
+{
+    for (size_t s = 0; s < plot->count; s++) {
+        const struct plot_series *series = &plot->series[s];
+        if (series->count == 0 || !ends_early(series, frame))
+            continue;
+        fprintf(out, "<g class=\"%s\"><text class=\"name\" x=\"%.1f\" y=\"%.1f\">%s</text></g>\n",
+                series->style, at_x(frame, series->x[series->count - 1]) + 8,
+                at_y(frame, series->y[series->count - 1]) + 4, series->label);
+    }
+}
+
 /* Each line's name beside its end, pushed apart where ends lie close. */
 static void draw_labels(FILE *out, const struct plot *plot, const struct frame *frame)
 {
@@ -140,7 +164,7 @@ static void draw_labels(FILE *out, const struct plot *plot, const struct frame *
 
     for (size_t s = 0; s < plot->count; s++) {
         const struct plot_series *series = &plot->series[s];
-        if (series->count == 0)
+        if (series->count == 0 || ends_early(series, frame))
             continue;
         double y = at_y(frame, series->y[series->count - 1]);
         labels[count++] = (struct label){series, at_x(frame, series->x[series->count - 1]), y, y};
@@ -148,11 +172,11 @@ static void draw_labels(FILE *out, const struct plot *plot, const struct frame *
     qsort(labels, count, sizeof(labels[0]), by_height);
     for (size_t i = 1; i < count; i++)
         labels[i].y = fmax(labels[i].y, labels[i - 1].y + LABEL_APART);
-    double lowest = HEIGHT - BOTTOM;
+    double lowest = frame->height - BOTTOM;
     for (size_t i = count; i-- > 0; lowest = labels[i].y - LABEL_APART)
         labels[i].y = fmin(labels[i].y, lowest);
     for (size_t i = 0; i < count; i++) {
-        int text_x = WIDTH - RIGHT + 22;
+        int text_x = frame->width - frame->right + 22;
         fprintf(out,
                 "<g class=\"%s\"><path class=\"lead\" d=\"M%.1f %.1fL%d %.1f\"/>"
                 "<text class=\"name\" x=\"%d\" y=\"%.1f\">%s</text></g>\n",
@@ -163,19 +187,25 @@ static void draw_labels(FILE *out, const struct plot *plot, const struct frame *
 
 void plot_draw(FILE *out, const struct plot *plot)
 {
-    struct frame frame;
+    struct frame frame = {
+        .width = plot->wide ? WIDTH_WIDE : WIDTH,
+        .height = plot->wide ? HEIGHT_WIDE : HEIGHT,
+        .right = plot->wide ? RIGHT_WIDE : RIGHT,
+    };
     if (!frame_of(plot, &frame))
         return;
     fprintf(out,
-            "<figure><figcaption><b>%s</b><span>%s</span></figcaption>\n"
+            "<figure%s><figcaption><b>%s</b><span>%s</span></figcaption>\n"
             "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">\n",
-            plot->title, plot->note, WIDTH, HEIGHT, plot->title);
+            plot->wide ? " class=\"wide\"" : "", plot->title, plot->note, frame.width, frame.height,
+            plot->title);
     draw_grid(out, plot, &frame);
     /* The first added is drawn last: on top. */
     for (size_t s = plot->count; s-- > 0;) {
         if (plot->series[s].count > 0)
             draw_series(out, plot, &plot->series[s], &frame);
     }
+    draw_early_labels(out, plot, &frame);
     draw_labels(out, plot, &frame);
     fprintf(out, "</svg></figure>\n");
 }

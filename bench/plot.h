@@ -7,6 +7,7 @@
 #ifndef BENCH_PLOT_H
 #define BENCH_PLOT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -28,6 +29,7 @@ struct plot_tick {
 struct plot {
     const char *title;
     const char *note; /* one line below the title */
+    bool wide;        /* as wide as the page, not half of it */
     void (*y_text)(char *to, size_t bytes, double y);
     size_t ticks;
     struct plot_tick tick[PLOT_TICKS_MAX];

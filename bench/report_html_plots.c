@@ -63,16 +63,6 @@ static void byte_rate_text(char *to, size_t bytes, double per_s)
              units[unit]);
 }
 
-static void message_rate_text(char *to, size_t bytes, double per_s)
-{
-    static const char *const units[] = {"/s", " k/s", " M/s", " G/s"};
-    unsigned unit = 0;
-    for (; per_s >= 999.5 && unit < 3; unit++)
-        per_s /= 1000;
-    snprintf(to, bytes, per_s < 99.5 && per_s != floor(per_s) ? "%.1f%s" : "%.0f%s", per_s,
-             units[unit]);
-}
-
 /* Percentiles at even steps of "nines": each unit of x is a tenth of the samples left. */
 static void add_percentiles(struct plot *plot, const struct results *results,
                             const struct line *line, size_t size)
@@ -115,7 +105,7 @@ static void latency_plot(FILE *out, const struct results *results, size_t size)
     plot_draw(out, &plot);
 }
 
-enum measure { TIME, BYTES, MESSAGES };
+enum measure { TIME, BYTES };
 
 static void size_plot(FILE *out, const struct results *results, const struct line *lines,
                       size_t count, enum measure measure, const char *title, const char *note)
@@ -126,9 +116,8 @@ static void size_plot(FILE *out, const struct results *results, const struct lin
     memset(&plot, 0, sizeof(plot));
     plot.title = title;
     plot.note = note;
-    plot.y_text = measure == TIME    ? time_text
-                  : measure == BYTES ? byte_rate_text
-                                     : message_rate_text;
+    plot.wide = measure == BYTES;
+    plot.y_text = measure == TIME ? time_text : byte_rate_text;
     for (size_t i = 0; i < CASES_SIZES; i++) {
         if (cases_sizes[i] != 40)
             plot_tick_at(&plot, log2((double)cases_sizes[i]), report_size(cell, cases_sizes[i]));
@@ -137,9 +126,7 @@ static void size_plot(FILE *out, const struct results *results, const struct lin
         struct plot_series *series = plot_add(&plot, lines[l].style, lines[l].label);
         for (size_t i = 0; i < CASES_SIZES; i++) {
             double ns = results_median_ns(results, lines[l].name, cases_sizes[i], BENCH_PAIR);
-            double value = measure == TIME || ns <= 0 ? ns
-                           : measure == BYTES         ? (double)cases_sizes[i] / ns * 1e9
-                                                      : 1e9 / ns;
+            double value = measure == TIME || ns <= 0 ? ns : (double)cases_sizes[i] / ns * 1e9;
             plot_point(series, log2((double)cases_sizes[i]), value);
         }
     }
@@ -155,8 +142,6 @@ void report_html_plots(FILE *out, const struct results *results)
                  "<div class=\"plots\">\n");
     size_plot(out, results, stream_lines, COUNT(stream_lines), BYTES, "Throughput over size",
               "bytes a second, logarithmic both ways");
-    size_plot(out, results, stream_lines, COUNT(stream_lines), MESSAGES, "Messages over size",
-              "messages a second, logarithmic both ways");
     fprintf(out, "</div>\n<h2>Round trips</h2><p>There and back between two CPUs. Those that spin "
                  "cost a core each while they wait; those that sleep pay for the wake-up.</p>"
                  "<div class=\"plots\">\n");

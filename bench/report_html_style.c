@@ -41,12 +41,12 @@ static const char layout[] =
     "td{text-align:right}th.l,td.l{text-align:left}tr:last-child td{border-bottom:0}"
     "td.l.name{font-weight:550}tr.mine td.name{color:var(--duct)}tr.theirs "
     "td.name{color:var(--peer1)}"
-    "td.note{color:var(--soft);text-align:left}"
+    "td.note{color:var(--soft);text-align:left;white-space:normal;min-width:210px;line-height:1.3}"
     ".chip{display:inline-block;min-width:62px;text-align:center;border-radius:99px;"
     "font-size:12px;font-weight:600;padding:1px 9px}"
     ".met{color:var(--good);background:var(--good-bg)}"
     ".missed{color:var(--bad);background:var(--bad-bg)}"
-    ".track{position:relative;width:220px;height:10px;border-radius:5px;background:var(--grid)}"
+    ".track{position:relative;width:180px;height:10px;border-radius:5px;background:var(--grid)}"
     ".track i{position:absolute;left:0;top:0;bottom:0;border-radius:5px;background:var(--good)}"
     ".track.bad i{background:var(--bad)}"
     ".track u{position:absolute;top:-4px;bottom:-4px;width:2px;background:var(--ink)}"
@@ -54,6 +54,7 @@ static const char layout[] =
     "16px}"
     "figure{margin:0;background:var(--card);border:1px solid var(--hair);border-radius:12px;"
     "padding:14px 16px 8px}"
+    "figure.wide{grid-column:1/-1}"
     "figcaption b{display:block;font-weight:600}"
     "figcaption span{display:block;color:var(--soft);font-size:12.5px;margin-bottom:8px}"
     "svg{display:block;width:100%;height:auto;overflow:visible}"
@@ -63,7 +64,8 @@ static const char layout[] =
 static const char strokes[] =
     ".grid{stroke:var(--grid);fill:none}.tick{font-size:12.5px;fill:var(--soft)}"
     ".line{fill:none;stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}"
-    ".name{font-size:12.5px}.lead{fill:none;stroke-width:.8;opacity:.45}"
+    ".name{font-size:12.5px;paint-order:stroke;stroke:var(--card);stroke-width:3px}.lead{fill:none;"
+    "stroke-width:.8;opacity:.45}"
     "circle{stroke:none}circle:hover{stroke:currentColor;stroke-width:7;stroke-opacity:.25}"
     ".base .line,.base2 .line{stroke-dasharray:5 4;stroke-width:1.6}";
 
