@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * [release], [orphan], [last]: the owner receives, other threads release, and at some point the
+ * owner closes while they are at it. Every message is counted back once, the receiver is freed once
+ * and not before the last of them, and while it is open nothing is lost to the peer's pool.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+
+#include "tests/race/lane.h"
+
+enum { RELEASERS = 3, BATCH = 24 };
+
+static struct lane lane;
+
+struct releaser {
+    struct duct_msg msgs[BATCH];
+    unsigned count;
+    pthread_barrier_t *start;
+};
+
+static void *releases(void *arg)
+{
+    struct releaser *r = arg;
+
+    pthread_barrier_wait(r->start);
+    for (unsigned i = 0; i < r->count; i++) {
+        MUST(lane_filled(r->msgs[i].data, r->msgs[i].size, r->msgs[i].tag));
+        struct duct_msg copy = r->msgs[i];
+        MUST(duct_msg_release(&r->msgs[i]) == DUCT_OK);
+        (void)copy;
+    }
+    return NULL;
+}
+
+static uint64_t send_all(uint64_t first, unsigned count)
+{
+    struct di_sender *sender = &lane.side[0].sender;
+    unsigned char bytes[400];
+
+    for (uint64_t i = first; i < first + count; i++) {
+        size_t size = i % 2 ? 24 : 400;
+        lane_fill(bytes, size, i);
+        MUST(di_sender_put(sender, bytes, size, i) == DUCT_OK);
+    }
+    return first + count;
+}
+
+/* One round: messages dealt out to the threads; the owner does something meanwhile. */
+static uint64_t round_of(uint64_t next, bool close_meanwhile)
+{
+    struct di_receiver *receiver = &lane.side[1].receiver;
+    struct releaser releasers[RELEASERS];
+    pthread_t threads[RELEASERS];
+    pthread_barrier_t start;
+
+    MUST(pthread_barrier_init(&start, NULL, RELEASERS + 1) == 0);
+    memset(releasers, 0, sizeof(releasers));
+    uint64_t end = send_all(next, RELEASERS * 16);
+    for (uint64_t i = next; i < end; i++) {
+        struct releaser *r = &releasers[i % RELEASERS];
+        MUST(di_receiver_recv(receiver, &r->msgs[r->count]) == DUCT_OK);
+        MUST(r->msgs[r->count].tag == i);
+        r->count++;
+    }
+    for (unsigned i = 0; i < RELEASERS; i++) {
+        releasers[i].start = &start;
+        MUST(pthread_create(&threads[i], NULL, releases, &releasers[i]) == 0);
+    }
+    pthread_barrier_wait(&start);
+    if (close_meanwhile) {
+        if (next % 3 != 0)
+            sched_yield();
+        di_receiver_close(receiver);
+    } else {
+        for (int i = 0; i < 20; i++)
+            di_receiver_collect(receiver);
+    }
+    for (unsigned i = 0; i < RELEASERS; i++)
+        MUST(pthread_join(threads[i], NULL) == 0);
+    pthread_barrier_destroy(&start);
+    return end;
+}
+
+static void run(unsigned rounds, uint64_t salt)
+{
+    struct lane_side *side = &lane.side[1];
+
+    lane_open(&lane, 64, 512, 65536, 0, 64);
+    uint64_t next = salt;
+    for (unsigned i = 0; i < rounds; i++) {
+        next = round_of(next, false);
+        di_receiver_collect(&side->receiver);
+        di_receiver_publish_due(&side->receiver);
+        MUST(di_sender_collect(&lane.side[0].sender) == DUCT_OK);
+        MUST(lane.side[0].sender.pool.sent == 0);
+        MUST(side->receiver.cells.taken == 0);
+        MUST(atomic_load_explicit(&side->freed, memory_order_relaxed) == 0);
+    }
+    round_of(next, true);
+    MUST(atomic_load_explicit(&side->freed, memory_order_relaxed) == 1);
+    lane_close(&lane);
+}
+
+int main(void)
+{
+    for (unsigned i = 0; i < 150; i++)
+        run(2, i);
+    return 0;
+}
