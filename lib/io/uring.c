@@ -21,7 +21,7 @@
 #include "lib/io/wake.h"
 
 /* Numbers that are no operation's address. */
-enum { OF_CANCEL = 0, OF_WAKE = 1 };
+enum { OF_CANCEL = 0, OF_WAKE = 1, OF_ALARM = 2 };
 
 /* How often wait may return with completions at hand and leave entries unsubmitted. */
 enum { PUT_OFF_MAX = 8 };
@@ -39,6 +39,8 @@ struct uring {
         recalled;        /* POLL and WORD operations taken back from the kernel, to go elsewhere */
     struct di_io *epoll; /* goes on for us once exported, or NULL */
     int exported;        /* its descriptor */
+    int64_t alarm;       /* when the kernel's timeout completes; 0: none is in flight */
+    struct __kernel_timespec alarm_in;
     unsigned put_off;
     bool woken;
     bool wake_armed; /* the poll of the wake's eventfd is queued or in the kernel */
@@ -54,6 +56,10 @@ static void land(struct uring *u, const struct io_uring_cqe *cqe)
 {
     if (cqe->user_data == OF_CANCEL)
         return;
+    if (cqe->user_data == OF_ALARM) {
+        u->alarm = 0;
+        return;
+    }
     if (cqe->user_data == OF_WAKE) {
         u->wake_armed = (cqe->flags & IORING_CQE_F_MORE) != 0;
         if (di_wake_take(&u->wake))
@@ -212,17 +218,34 @@ static bool must_enter(struct uring *u, bool idle, int64_t deadline)
     return queued && u->put_off++ >= PUT_OFF_MAX;
 }
 
+/*
+ * Makes sure that a sleep ends at `until`: returns how long it may last. A timer for every sleep is dear,
+ * above all under a hypervisor, and most sleeps end long before it: so one timeout is left in flight, and
+ * every later sleep that ends after it relies on it, to look at the clock then and ask for the next.
+ */
+static int64_t limit_sleep(struct uring *u, int64_t until)
+{
+    struct io_uring_sqe *sqe;
+
+    if (until == INT64_MAX || (u->alarm != 0 && u->alarm <= until))
+        return -1;
+    int64_t left = until > 0 ? until - di_clock_now() : 0;
+    if (left <= 0)
+        return 0;
+    if (u->alarm != 0 || (sqe = next_entry(u)) == NULL)
+        return left; /* earlier than the one in flight: a timer of its own */
+    u->alarm_in =
+        (struct __kernel_timespec){.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
+    io_uring_prep_timeout(sqe, &u->alarm_in, 0, 0);
+    sqe->user_data = OF_ALARM;
+    u->alarm = until;
+    return -1;
+}
+
 /* One enter, asleep until the deadline or the next timer. */
 static enum duct_err enter(struct uring *u, int64_t deadline)
 {
-    int64_t until = di_due_until(&u->due, deadline);
-    int64_t timeout = 0;
-    if (until == INT64_MAX)
-        timeout = -1;
-    else if (until > 0)
-        timeout = until - di_clock_now();
-    if (until != INT64_MAX && timeout < 0)
-        timeout = 0;
+    int64_t timeout = limit_sleep(u, di_due_until(&u->due, deadline));
     if (!u->wake_armed)
         timeout = 0; /* no room for its poll: nobody could end this sleep */
     u->put_off = 0;
@@ -329,6 +352,17 @@ static void recall_wake(struct uring *u)
         harvest(u);
 }
 
+static void recall_alarm(struct uring *u)
+{
+    struct io_uring_sqe *sqe = u->alarm != 0 ? next_entry(u) : NULL;
+    if (sqe == NULL)
+        return;
+    io_uring_prep_timeout_remove(sqe, OF_ALARM, 0);
+    sqe->user_data = OF_CANCEL;
+    while (u->alarm != 0 && enter(u, INT64_MAX) == DUCT_OK)
+        harvest(u);
+}
+
 /*
  * The ring stays, empty: its end would interrupt this thread once more, some milliseconds later,
  * and fail an epoll_wait with EINTR just when a foreign loop begins to sleep on the descriptor.
@@ -343,6 +377,7 @@ static int uring_fd(struct di_io *io)
         return -1;
     recall(u);
     recall_wake(u);
+    recall_alarm(u);
     io->can = 0;
     u->epoll = epoll;
     for (struct di_io_op *op; (op = next_recalled(u)) != NULL;) {
@@ -382,6 +417,7 @@ static enum duct_err uring_adopt(struct di_io *io)
     di_ring_close(&u->ring);
     u->ring = fresh;
     u->wake_armed = false;
+    u->alarm = 0;
     for (struct di_io_op *op; (op = next_recalled(u)) != NULL;) {
         if (op->canceling)
             di_due_put(&u->due, op, DI_IO_CANCELED);
