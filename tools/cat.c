@@ -170,15 +170,16 @@ static const struct argp dial_argp = {
     NULL,
     NULL};
 
-/* What this side sends by: a pool of sixteen chunks keeps both sides busy, and a MiB stays in cache.
+/* What this side sends by: a pool of sixteen chunks (two thirds of a pool are blocks of the largest
+ * size) keeps both sides busy, and a MiB stays in cache.
  * The ring is shorter than the pool where messages fill whole blocks, so that a full pipe is always a
  * full ring, which is what an event can be waited for. */
 static void plan(const struct cat_options *options, struct duct_options *pipe)
 {
-    uint64_t blocks = options->chunk <= CHUNK_DEFAULT ? 16 : 4;
+    uint64_t chunks = options->chunk <= CHUNK_DEFAULT ? 24 : 6;
 
     pipe->max_msg = (uint32_t)(options->chunk > CHUNK_DEFAULT ? options->chunk : CHUNK_DEFAULT);
-    pipe->pool = blocks * pipe->max_msg;
+    pipe->pool = chunks * pipe->max_msg;
     if (options->in == CAT_RAW && !options->echo)
         pipe->slots = 8;
     if (options->timeout_ns != DUCT_FOREVER)

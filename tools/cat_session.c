@@ -60,9 +60,11 @@ static void ended(struct cat_loop *loop, struct cat_session *session)
         code = CLI_OK; /* both had said all they had to say */
     } else {
         cli_say("the pipe %s ended: %s", options->url,
-                session->end == DUCT_ECORRUPT ? duct_err_detail() : duct_err_text(session->end));
+                session->end == DUCT_EPEER ? duct_err_text(session->end) : duct_err_detail());
     }
-    cat_session_close(loop, session, CAT_REASON_DONE, code, NULL);
+    bool over = session->end == DUCT_ECLOSED || session->end == DUCT_EPEER;
+    cat_session_close(loop, session, over ? CAT_REASON_DONE : CAT_REASON_FAILED, code,
+                      over ? NULL : duct_err_text(session->end));
 }
 
 /* ---- Commands ---- */

@@ -249,6 +249,17 @@ static enum duct_err pace(struct ping *ping, int64_t due)
     return DUCT_OK;
 }
 
+/* The other side did not want to go on, and may have said why. */
+static int closed(struct ping *ping)
+{
+    struct duct_pipe_info info = DUCT_PIPE_INFO_INIT;
+    enum duct_err err = duct_pipe_info(ping->pipe, &info);
+
+    cli_say("the other side closed %s: %s", ping->options->url,
+            err == DUCT_OK && info.close_text[0] != '\0' ? info.close_text : "it gave no reason");
+    return CLI_CLOSED;
+}
+
 static int run(struct ping *ping)
 {
     const struct options *options = ping->options;
@@ -269,6 +280,8 @@ static int run(struct ping *ping)
         summary_json(ping);
     else
         summary_text(ping);
+    if (err == DUCT_ECLOSED)
+        return closed(ping);
     if (err != DUCT_OK)
         return cli_fail(err, "no reply from", options->url);
     if (!right) {
