@@ -35,7 +35,6 @@ enum duct_err link_open(struct link **out, const struct duct_options *options)
     link->own_eventfd[LINK_SENDER] = -1;
     link->peer_eventfd[LINK_RECEIVER] = -1;
     link->peer_eventfd[LINK_SENDER] = -1;
-    link->bell = options->bell;
     link->fence = options->fence;
     link->huge = options->huge_pages == DUCT_YES;
     link->trusted = options->untrusted != DUCT_YES;

@@ -60,7 +60,6 @@ struct link {
     bool trusted; /* same uid, and not untrusted=1 */
     bool huge;
     bool split;
-    enum duct_bell bell; /* the option */
     enum duct_fence fence;
     uint64_t peer_bytes_max;
     uint32_t held_max;

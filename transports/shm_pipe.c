@@ -61,6 +61,7 @@ enum duct_err shm_pipe_open(struct duct_pipe **pipe, struct link *link,
         return di_fail(DUCT_ENOMEMORY, "no memory for a pipe");
     shm->link = link;
     shm->exported = -1;
+    shm->bell = options->bell;
     shm->pipe.can = can;
     if (can & DI_CAN_SEND)
         shm->sender = &link->sender;
@@ -92,6 +93,7 @@ static enum duct_err split(struct duct_pipe *pipe, struct duct_pipe **sender,
     struct duct_context *context = pipe->context;
     const struct duct_options options = {.size = sizeof(options),
                                          .wait = pipe->wait,
+                                         .bell = whole->bell,
                                          .spin_ns = pipe->spin_ns,
                                          .linger_ns = pipe->linger_ns,
                                          .user = pipe->user};
@@ -142,7 +144,7 @@ static enum duct_err set_waiting(struct duct_pipe *pipe, const struct duct_waiti
         shm->link->fence = waiting->fence;
         shm_pipe_apply_fence(shm->link, shm->receiver);
     }
-    shm->link->bell = waiting->bell;
+    shm->bell = waiting->bell;
     return DUCT_OK;
 }
 

@@ -31,7 +31,8 @@ struct shm_pipe {
     struct di_sender *sender;     /* NULL on the half that receives */
     struct di_receiver *receiver; /* NULL on the half that sends */
     struct shm_op_slot ops[OP_COUNT];
-    bool rung[2]; /* by half: its eventfd has completed since it was last drained */
+    bool rung[2];        /* by half: its eventfd has completed since it was last drained */
+    enum duct_bell bell; /* how this handle would like to be woken */
     bool closing;
     bool detaching;
     unsigned in_flight;

@@ -93,7 +93,7 @@ enum di_doorbell shm_pipe_doorbell(struct shm_pipe *shm, enum link_half half)
     /* A descriptor that somebody else polls is rung as a descriptor. */
     if (half == LINK_RECEIVER && shm->exported >= 0)
         return DI_DOORBELL_EVENTFD;
-    switch (shm->link->bell) {
+    switch (shm->bell) {
     case DUCT_BELL_SOCKET:
         return DI_DOORBELL_SOCKET;
     case DUCT_BELL_EVENTFD:
@@ -350,10 +350,10 @@ static void on_completion(struct di_io_op *op, int result)
     }
     if (result == DI_IO_CANCELED || shm->detaching)
         return;
-    /* A doorbell that cannot be waited for: the socket, which can always be, takes its place. Not to be
-     * able to wait for a death is no death. */
+    /* A word cannot be waited for any more, once the context's descriptor was taken: an eventfd, or the
+     * socket, takes its place. Where that fails too, the socket always can. */
     if (result == DI_IO_FAILED)
-        shm->link->bell = DUCT_BELL_SOCKET;
+        shm->bell = which == OP_DATA || which == OP_SPACE ? DUCT_BELL_EVENTFD : DUCT_BELL_SOCKET;
     if (result == DI_IO_FAILED && which == OP_PIDFD)
         return;
     switch (which) {

@@ -274,7 +274,7 @@ enum duct_err duct_context_fd(struct duct_context *context, int *fd)
         return di_fail(DUCT_EINVAL, "duct_context_fd: no place for the descriptor");
     int made = di_io_fd(context->io);
     if (made < 0)
-        return di_fail_os(errno, "duct_context_fd: no descriptor for the context");
+        return di_err_of_errno(errno); /* the loop has said why */
     if (!context->exported) {
         context->exported = true;
         di_io_wake(context->io);
