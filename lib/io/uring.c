@@ -341,26 +341,24 @@ static struct di_io_op *next_recalled(struct uring *u)
     return op;
 }
 
-static void recall_wake(struct uring *u)
+/* Takes back what is the loop's own: the poll of its wake, and its timeout. */
+static void recall_own(struct uring *u)
 {
-    struct io_uring_sqe *sqe = u->wake_armed ? next_entry(u) : NULL;
-    if (sqe == NULL)
-        return;
-    io_uring_prep_cancel64(sqe, OF_WAKE, 0);
-    sqe->user_data = OF_CANCEL;
-    while (u->wake_armed && enter(u, INT64_MAX) == DUCT_OK)
+    struct io_uring_sqe *sqe;
+    if (u->wake_armed && (sqe = next_entry(u)) != NULL) {
+        io_uring_prep_cancel64(sqe, OF_WAKE, 0);
+        sqe->user_data = OF_CANCEL;
+    }
+    if (u->alarm != 0 && (sqe = next_entry(u)) != NULL) {
+        io_uring_prep_timeout_remove(sqe, OF_ALARM, 0);
+        sqe->user_data = OF_CANCEL;
+    }
+    while (u->wake_armed || u->alarm != 0) {
+        enum duct_err err = di_ring_enter(&u->ring, -1); /* not enter(), which asks for timeouts */
+        if (err != DUCT_OK && err != DUCT_EAGAIN)
+            break;
         harvest(u);
-}
-
-static void recall_alarm(struct uring *u)
-{
-    struct io_uring_sqe *sqe = u->alarm != 0 ? next_entry(u) : NULL;
-    if (sqe == NULL)
-        return;
-    io_uring_prep_timeout_remove(sqe, OF_ALARM, 0);
-    sqe->user_data = OF_CANCEL;
-    while (u->alarm != 0 && enter(u, INT64_MAX) == DUCT_OK)
-        harvest(u);
+    }
 }
 
 /*
@@ -376,8 +374,7 @@ static int uring_fd(struct di_io *io)
     if (di_epoll_open_exported(&epoll, &u->wake, &u->exported))
         return -1;
     recall(u);
-    recall_wake(u);
-    recall_alarm(u);
+    recall_own(u);
     io->can = 0;
     u->epoll = epoll;
     for (struct di_io_op *op; (op = next_recalled(u)) != NULL;) {
