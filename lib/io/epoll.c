@@ -320,7 +320,7 @@ static enum duct_err epoll_open(struct di_io **io)
 
 enum duct_err di_epoll_open_exported(struct di_io **io, struct di_wake *wake, int *fd)
 {
-    struct di_io *opened;
+    struct di_io *opened = NULL;
     enum duct_err err = open_loop(&opened, wake);
     if (err)
         return err;
