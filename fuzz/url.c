@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "fuzz/input.h"
+#include "fuzz/plain.h"
+#include "lib/base/error.h"
+#include "lib/base/url.h"
+
+/* Addresses, which come from users and configuration files, and the options in them. */
+
+static void check_detail(enum duct_err err)
+{
+    const char *detail = duct_err_detail();
+
+    FUZZ_CHECK(err == DUCT_EINVAL);
+    FUZZ_CHECK(detail[0] != '\0' && strlen(detail) < DI_DETAIL_MAX);
+    FUZZ_CHECK(plain_text(detail, strlen(detail)));
+}
+
+/* The parts are the whole. */
+static void check_url(const struct di_url *url, const char *text)
+{
+    char again[sizeof(struct di_url)];
+    bool mark = strchr(text, '?') != NULL;
+
+    snprintf(again, sizeof(again), "%s://%s%s%s", url->scheme, url->rest, mark ? "?" : "",
+             url->query);
+    FUZZ_CHECK(strcmp(again, text) == 0);
+    FUZZ_CHECK(strlen(text) <= DI_URL_MAX && url->rest[0] != '\0');
+    FUZZ_CHECK(strncmp(text + url->rest_at, url->rest, strlen(url->rest)) == 0);
+    FUZZ_CHECK(strcmp(text + url->query_at, url->query) == 0);
+}
+
+static void check_values(const struct duct_options *o)
+{
+    FUZZ_CHECK(o->size == sizeof(*o));
+    FUZZ_CHECK(o->slots >= 2 && o->slots <= 65536 && (o->slots & (o->slots - 1)) == 0);
+    FUZZ_CHECK(o->max_msg >= 1 && o->max_msg <= 1u << 30);
+    FUZZ_CHECK(o->pool >= o->max_msg && o->pool_max >= o->pool && o->pool_max <= 1ull << 40);
+    FUZZ_CHECK(o->peer_bytes_max >= 1 && o->peer_bytes_max <= 1ull << 40);
+    FUZZ_CHECK(o->held_max >= 1 && o->held_max <= 1u << 20);
+    FUZZ_CHECK(o->wait >= DUCT_WAIT_SPIN && o->wait <= DUCT_WAIT_PARK);
+    FUZZ_CHECK((unsigned)o->bell <= DUCT_BELL_SOCKET && (unsigned)o->fence <= DUCT_FENCE_SLEEPER);
+    FUZZ_CHECK(o->spin_ns >= 0 && o->dial_ns > 0 && o->handshake_ns > 0 && o->linger_ns >= 0);
+    FUZZ_CHECK(o->backlog >= 1 && o->backlog <= 65535);
+    FUZZ_CHECK((o->allow_uids == NULL) == (o->allow_uid_count == 0));
+}
+
+/* On one processor, where an unset spin is none: what was merged, merged again, is the same. */
+static void check_again(const struct di_options *first)
+{
+    struct di_options second;
+
+    FUZZ_CHECK(di_options_merge(&second, &first->o, NULL, 1) == DUCT_OK);
+    FUZZ_CHECK(second.o.allow_uid_count == first->o.allow_uid_count);
+    for (size_t i = 0; i < first->o.allow_uid_count; i++)
+        FUZZ_CHECK(second.o.allow_uids[i] == first->o.allow_uids[i]);
+    struct duct_options own = second.o;
+    own.allow_uids = first->o.allow_uids;
+    FUZZ_CHECK(memcmp(&own, &first->o, sizeof(own)) == 0);
+    di_options_fini(&second);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char *text = malloc(size + 1);
+    struct di_url url;
+    struct di_options merged;
+
+    if (text == NULL)
+        return 0;
+    if (size > 0)
+        memcpy(text, data, size);
+    text[size] = '\0';
+    enum duct_err err = di_url_parse(&url, text);
+    if (err == DUCT_OK) {
+        check_url(&url, text);
+        err = di_options_merge(&merged, NULL, &url, 1);
+        if (err == DUCT_OK) {
+            check_values(&merged.o);
+            check_again(&merged);
+            di_options_fini(&merged);
+        }
+    }
+    if (err != DUCT_OK)
+        check_detail(err);
+    free(text);
+    return 0;
+}
