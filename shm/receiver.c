@@ -187,6 +187,21 @@ static inline void advance(struct di_receiver *receiver, const struct arrival *a
     di_receiver_taken(receiver);
 }
 
+/*
+ * A cell for one more view. Those that other threads released are asked for when there is no other:
+ * a ring that never runs dry would else never have them taken in, and every receive would fail.
+ */
+static struct di_cell *take_cell(struct di_receiver *receiver)
+{
+    struct di_cell *cell = di_cells_take(&receiver->cells);
+
+    if (__builtin_expect(cell == NULL, 0)) {
+        di_receiver_collect(receiver);
+        cell = di_cells_take(&receiver->cells);
+    }
+    return cell;
+}
+
 enum duct_err di_receiver_recv(struct di_receiver *receiver, struct duct_msg *msg)
 {
     struct arrival arrival;
@@ -195,7 +210,7 @@ enum duct_err di_receiver_recv(struct di_receiver *receiver, struct duct_msg *ms
     if (__builtin_expect(err != DUCT_OK, 0))
         return err;
     if (arrival.block == NULL) {
-        struct di_cell *cell = di_cells_take(&receiver->cells);
+        struct di_cell *cell = take_cell(receiver);
         if (cell == NULL) {
             receiver->full_held++;
             return di_fail(DUCT_ELIMIT,
