@@ -73,7 +73,7 @@ void report_html_bars(FILE *out, const struct bars *bars)
     fprintf(
         out,
         "<h2>Bars</h2><p>%zu of %zu met. Ratios are medians over runs in which subject and "
-        "baseline took turns; the black mark is the limit, each quarter of the track a factor "
+        "baseline took turns; the mark is the limit, each quarter of the track a factor "
         "of two.</p><div class=\"card\"><table>\n"
         "<tr><th class=\"l\"></th><th class=\"l\">what</th><th>value</th><th>limit</th><th></th>"
         "<th class=\"l\">of what</th></tr>\n",
