@@ -34,7 +34,7 @@ struct scheme {
 extern const struct scheme scheme_shm;
 
 /* Longer than anything takes on a busy machine; a wait that gets here has hung. */
-#define SOON  (5 * DUCT_SECOND)
+#define SOON  (10 * DUCT_SECOND)
 #define A_BIT (20 * DUCT_MILLISECOND)
 
 struct side {
