@@ -43,7 +43,7 @@ struct side {
     bool process;
     bool here;
     int sync;        /* to the other side */
-    char url[256];   /* with the query of the test */
+    char url[512];   /* with the query of the test */
     char bare[256];  /* without */
     pid_t other_pid; /* here, of a process there */
     struct duct_context *context;

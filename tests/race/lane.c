@@ -62,20 +62,26 @@ static void make_memory(struct lane_side *own, const struct lane_side *peer, uin
     atomic_init(&page->consumed, start);
 }
 
+/* What one half owns, as the other half sees it. */
+static const DI_PEER void *as_peer(const unsigned char *memory)
+{
+    return (const DI_PEER void *)(uintptr_t)memory;
+}
+
 static void start_halves(struct lane_side *own, struct lane_side *peer, uint32_t cells_max)
 {
     const struct di_sender_parts sending = {.outbox = own->outbox,
                                             .geometry = &own->geometry,
-                                            .peer_outbox = peer->outbox,
+                                            .peer_outbox = as_peer(peer->outbox),
                                             .peer_geometry = &peer->geometry,
                                             .pool = own->pool,
                                             .cells_max = cells_max,
                                             .socket = own->socket};
     const struct di_receiver_parts receiving = {.outbox = own->outbox,
                                                 .geometry = &own->geometry,
-                                                .peer_outbox = peer->outbox,
+                                                .peer_outbox = as_peer(peer->outbox),
                                                 .peer_geometry = &peer->geometry,
-                                                .peer_pool = peer->pool,
+                                                .peer_pool = as_peer(peer->pool),
                                                 .cells_max = cells_max,
                                                 .socket = own->socket};
 
