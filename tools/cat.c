@@ -199,12 +199,13 @@ int cat_main(int argc, char **argv)
 {
     struct cat_options options = {.chunk = CHUNK_DEFAULT, .timeout_ns = DUCT_FOREVER};
     struct duct_options pipe_options = DUCT_OPTIONS_INIT;
-    struct cat_loop *loop = calloc(1, sizeof(*loop));
+    static struct cat_loop only; /* with its batches too large for a stack */
+    struct cat_loop *loop = &only;
     struct duct_pipe *pipe = NULL;
 
     options.listening = strstr(argv[0], "listen") != NULL;
-    if (loop == NULL || argp_parse(options.listening ? &listen_argp : &dial_argp, argc, argv, 0,
-                                   NULL, &options) != 0)
+    if (argp_parse(options.listening ? &listen_argp : &dial_argp, argc, argv, 0, NULL, &options) !=
+        0)
         return CLI_FAILED;
     if (options.verbose)
         cli_verbose();
@@ -226,6 +227,5 @@ int cat_main(int argc, char **argv)
     int code = cat_run(loop);
     cat_summary(loop);
     free(loop->in.buffer);
-    free(loop);
     return code;
 }

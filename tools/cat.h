@@ -115,8 +115,7 @@ struct cat_session {
     pid_t child;       /* 0: none */
     int child_fd;      /* a pidfd; -1 once it was reaped */
     int child_status;
-    uint64_t full_pool; /* the pipe's counter, when last asked */
-    bool starved;       /* room in the ring, but no block to put the message into */
+    bool starved; /* no block to put a message into, whatever room the ring has */
     bool done;
     int code; /* once done: the exit code */
 };
@@ -158,8 +157,9 @@ void cat_output_open(struct cat_output *out, int fd, enum cat_mode mode,
                      const struct cat_options *options);
 bool cat_output_pump(struct cat_loop *loop, struct cat_session *session);
 
-/* Notes why a call that sends moved nothing: the pipe has ended, is full, or lacks blocks. */
-void cat_stopped(struct cat_session *session, enum duct_err err);
+/* Notes why a call that sends moved nothing: the pipe has ended, or is full, or lacks a block for a
+ * message of that size (0: it has one). */
+void cat_stopped(struct cat_session *session, enum duct_err err, size_t size);
 
 /* True if a descriptor is ready now. */
 bool cat_ready(int fd, short events);

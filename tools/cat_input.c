@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <duct/message.h>
-#include <duct/stats.h>
 
 #include "tools/cat.h"
 #include "tools/cli.h"
@@ -42,18 +41,19 @@ static bool failed(struct cat_loop *loop, struct cat_session *session, const cha
     return true;
 }
 
-void cat_stopped(struct cat_session *session, enum duct_err err)
+void cat_stopped(struct cat_session *session, enum duct_err err, size_t size)
 {
-    struct duct_pipe_stats stats = DUCT_PIPE_STATS_INIT;
+    struct duct_msg probe;
 
     if (err != DUCT_EAGAIN) {
         session->end = err;
         return;
     }
     session->wants |= CAT_WANTS_SPACE;
-    if (duct_pipe_stats(session->pipe, &stats) == DUCT_OK) {
-        session->starved = stats.full_pool != session->full_pool;
-        session->full_pool = stats.full_pool;
+    session->starved = size > 0 && duct_msg_loan(session->pipe, size, &probe) == DUCT_EAGAIN;
+    if (size > 0 && !session->starved) {
+        enum duct_err ignored = duct_msg_discard(&probe);
+        (void)ignored;
     }
 }
 
@@ -91,7 +91,7 @@ static bool pump_raw(struct cat_loop *loop, struct cat_session *session)
 
     if (in->loan.data == NULL) {
         if ((err = duct_msg_loan(session->pipe, in->chunk, &in->loan)) != DUCT_OK) {
-            cat_stopped(session, err);
+            cat_stopped(session, err, in->chunk);
             return false;
         }
     }
@@ -108,7 +108,7 @@ static bool pump_raw(struct cat_loop *loop, struct cat_session *session)
     }
     size_t size = in->loan.size;
     if ((err = duct_send(session->pipe, &in->loan, 0)) != DUCT_OK) {
-        cat_stopped(session, err);
+        cat_stopped(session, err, 0);
         return false;
     }
     in->filled = false;
@@ -208,7 +208,7 @@ static bool pump_parsed(struct cat_loop *loop, struct cat_session *session)
         return !in->ended && fill(loop, session);
     enum duct_err err = duct_write_batch(session->pipe, views, found, &done, 0);
     if (err != DUCT_OK) {
-        cat_stopped(session, err);
+        cat_stopped(session, err, views[0].size);
         return false;
     }
     count(loop, in, done, ends[done - 1] - in->at);
@@ -244,7 +244,7 @@ bool cat_input_pump(struct cat_loop *loop, struct cat_session *session)
     if (session->child == 0 && !loop->options->close_at_end) {
         enum duct_err err = duct_write(session->pipe, NULL, 0, CAT_END_TAG, 0);
         if (err != DUCT_OK) {
-            cat_stopped(session, err);
+            cat_stopped(session, err, 0);
             return false;
         }
     }

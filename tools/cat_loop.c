@@ -216,9 +216,7 @@ static bool wait_for_block(struct cat_loop *loop)
             continue;
         enum duct_err err = duct_msg_loan_aligned(session->pipe, session->in.chunk, DUCT_ALIGN_LINE,
                                                   BLOCK_NS, &loan);
-        if (err == DUCT_OK && session->in.mode == CAT_RAW && !loop->options->echo) {
-            session->in.loan = loan;
-        } else if (err == DUCT_OK) {
+        if (err == DUCT_OK) {
             enum duct_err ignored = duct_msg_discard(&loan);
             (void)ignored;
         }

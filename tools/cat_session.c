@@ -137,7 +137,7 @@ static bool step_echo(struct cat_session *session)
         }
     }
     if (err == DUCT_EAGAIN) {
-        cat_stopped(session, err);
+        cat_stopped(session, err, msg->size);
         return false;
     }
     enum duct_err ignored = duct_msg_release(msg);

@@ -93,7 +93,7 @@ compare()
 	awk -v duct="$delivered" -v socket="$socket" 'BEGIN {
 		printf "  What lies in messages is delivered %.0f times as fast as by a socket: nothing is copied.\n", duct / socket
 		exit duct < 3 * socket }' || die "that is less than three times as fast as a socket"
-	note "  All arrived with the same SHA-256. Best of six rounds each; a byte that is read has to come from"
+	note "  All arrived with the same SHA-256. Best of twenty rounds each; a byte that is read has to come from"
 	note "  memory, and that is the limit of the last column."
 }
 

@@ -35,7 +35,7 @@
  */
 
 #define CHUNK  ((size_t)64 << 10)
-#define ROUNDS 6 /* of each kind */
+#define ROUNDS 20 /* of each kind */
 #define WAIT   (20 * DUCT_SECOND)
 
 struct demo {

@@ -26,8 +26,6 @@ static const struct command commands[] = {
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
-const char *argp_program_version = "duct " DUCT_VERSION_STRING;
-
 static void usage(FILE *to)
 {
     fputs("Usage: duct COMMAND [OPTION...] [URL]\n\n"
@@ -76,6 +74,7 @@ static int help(const char *name)
 int main(int argc, char **argv)
 {
     argp_err_exit_status = CLI_USAGE;
+    argp_program_version = "duct " DUCT_VERSION_STRING;
     if (argc < 2) {
         usage(stderr);
         return CLI_USAGE;

@@ -293,10 +293,11 @@ static int run(struct ping *ping)
 
 static int dial_and_run(const struct options *options)
 {
-    struct ping *ping = calloc(1, sizeof(*ping));
+    static struct ping only;
+    struct ping *ping = &only;
     struct duct_options pipe_options = DUCT_OPTIONS_INIT;
 
-    if (ping == NULL || (ping->payload = malloc(options->size)) == NULL)
+    if ((ping->payload = malloc(options->size)) == NULL)
         return cli_fail(DUCT_ENOMEMORY, "prepare for", options->url);
     ping->options = options;
     for (uint64_t i = 0; i < options->size; i++)
@@ -315,7 +316,6 @@ static int dial_and_run(const struct options *options)
     int code = run(ping);
     duct_pipe_close(ping->pipe);
     free(ping->payload);
-    free(ping);
     return code;
 }
 

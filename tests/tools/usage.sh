@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What duct says to those who do not know it: help, version, and wrong command lines.
+. "$(dirname "$0")/common.sh" "$@"
+
+wrong() # words, arguments
+{
+	local words=$1
+	shift
+	try duct "$@" </dev/null >/dev/null
+	same "duct $*" 2 "$status"
+	says "duct $*" "$words"
+}
+
+wrong "Usage: duct COMMAND"
+wrong "there is no command nonsense" nonsense
+wrong "which address?" dial
+wrong "one address is enough" dial shm://a shm://b
+wrong "--chunk=0" dial --chunk 0 shm://a
+wrong "--count=x" listen --count x shm://a
+wrong "--timeout=soon" dial --timeout soon shm://a
+wrong "a mode is raw, lines or framed" dial --in words shm://a
+wrong "exclude each other" listen --echo --exec cat shm://a
+wrong "cannot dial nonsense" dial nonsense
+wrong "nosuch" dial 'shm://a?nosuch=1'
+wrong "slots" listen 'shm://a?slots=3'
+wrong "--size=7" ping --size 7 shm://a
+wrong "no argument is expected" doctor now
+
+same "version" "duct $(duct --version | cut -d ' ' -f 2)" "$(duct --version)"
+for command in listen dial ping doctor; do
+	duct help $command >said
+	says "help $command" "Usage: duct $command"
+	duct $command --help >said
+	says "$command --help" "Usage: duct $command"
+	same "$command --version" "$(duct --version)" "$(duct $command --version)"
+done
+duct help >said
+for command in listen dial ping doctor bench help; do
+	says "help" "  $command "
+done
