@@ -284,6 +284,19 @@ static void step(struct attack *a)
         write_copy(a);
 }
 
+/* What was taken back since then named the last loan of its block, which may be out again by now. */
+static void check_taken(struct attack *a, uint64_t since)
+{
+    const uint64_t *entries = (const void *)(a->peer.outbox + a->peer.geometry.returns_at);
+
+    for (; since != a->sender.returns.taken; since++) {
+        uint64_t ref = entries[since & (a->peer.geometry.header.returns - 1)];
+        const struct di_block *block = &a->sender.pool.blocks[di_ref_index(ref)];
+        FUZZ_CHECK(di_ref_index(ref) < a->sender.pool.block_count);
+        FUZZ_CHECK(block->generation - di_ref_generation(ref) == (block->state != DI_BLOCK_FREE));
+    }
+}
+
 /* Blocks on loan are those that the application has, no more and no fewer. */
 static void audit(const struct attack *a)
 {
@@ -293,6 +306,8 @@ static void audit(const struct attack *a)
         check_mark(&a->loans[i]);
         blocks += !(di_ref_index(a->loans[i].ref) & DI_REF_CELL);
     }
+    /* No index of the peer makes the ring larger than it is. */
+    FUZZ_CHECK(a->sender.ring.limit - a->sender.ring.tail <= a->own.geometry.header.slots);
     FUZZ_CHECK(blocks == a->sender.pool.loaned);
     FUZZ_CHECK(a->loan_count - blocks == a->sender.cells.taken);
     side_audit(&a->sender.pool);
@@ -308,8 +323,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     side_sender(&a->sender, &a->own, &a->peer, 1 + input_byte(&a->in) % CELLS_MAX);
     a->sender.grow = grow;
     for (unsigned i = 0; i < STEPS_MAX && a->in.left > 0 && !a->dead; i++) {
+        uint64_t taken = a->sender.returns.taken;
         step(a);
         audit(a);
+        if (!a->dead)
+            check_taken(a, taken);
     }
     di_sender_fini(&a->sender);
     sides_close(&a->own, &a->peer);
