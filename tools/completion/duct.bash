@@ -27,7 +27,7 @@ _duct()
 			dial) words="$bridge $(_duct_names)" ;;
 			ping) words="--count --size --interval --timeout --json --listen --quiet --help $(_duct_names)" ;;
 			doctor) words="--json --help" ;;
-			bench) words="--quick --json --filter --repeats --no-spinners --peers --list --help" ;;
+			bench) words="--quick --json --html --filter --repeats --no-spinners --peers --list --help" ;;
 			help) words="listen dial ping doctor bench" ;;
 			esac
 			;;

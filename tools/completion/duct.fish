@@ -51,6 +51,7 @@ complete -c duct -n '__fish_seen_subcommand_from doctor' -s j -l json -d 'Facts 
 complete -c duct -n $bench -s q -l quick -d 'Fewer and shorter runs'
 complete -c duct -n $bench -s f -l filter -x -d 'Only such cases'
 complete -c duct -n $bench -s j -l json -r -d 'Results to a file'
+complete -c duct -n $bench -l html -r -d 'Tables and plots in one page'
 complete -c duct -n $bench -s r -l repeats -x -d 'Runs of each case'
 complete -c duct -n $bench -l no-spinners -d 'Let idle processors halt'
 complete -c duct -n $bench -l peers -d 'Other libraries, too'
