@@ -75,11 +75,11 @@ yes | duct dial --quiet "shm://pipe?$waits" >/dev/null 2>said.dial & dialer=$!
 same "the output is gone" 141 "$(cat listen.status)"
 ended "the other side of a gone output" 6 $dialer
 grep -qF "nobody reads its output" said.dial || die "the reason did not arrive: $(cat said.dial)"
-[ ! -e /dev/full ] || {
-	try duct listen -n shm://full >/dev/full & full=$!
-	echo data | duct dial --quiet "shm://full?$waits" >/dev/null 2>&1 || true
-	wait $full || true
-}
+echo data | duct dial --quiet "shm://full?$waits" >/dev/null 2>said.dial & dialer=$!
+try duct listen shm://full <in.listen >/dev/full
+same "the output is full" 1 "$status"
+says "the output is full" "writing the output failed: No space left on device"
+ended "the other side of a full output" 6 $dialer
 
 # ---- Frames that are none
 printf '\0\0\0\5ab' | { duct dial --framed "shm://frames?$waits" >/dev/null 2>said || echo $? >dial.status; } &
