@@ -10,10 +10,10 @@
 
 enum {
     BATCH = SUBJECT_BATCH,
-    SLOTS_SMALL = 16384, /* 1 MiB of ring; payloads up to 208 bytes lie in it */
-    SLOTS_LARGE = 1024,
+    SLOTS_SMALL = 65536, /* 4 MiB of ring; payloads up to 208 bytes lie in it */
+    SLOTS_LARGE = 16384,
     POOL_SMALL = 64 << 10,
-    POOL_LARGE = 4 << 20, /* two thirds of a pool are blocks of max_msg */
+    POOL_LARGE = 20 << 20, /* more than half of a pool are blocks of max_msg */
     POOL_LARGEST = 24 << 20,
 };
 

@@ -50,38 +50,56 @@ static void derive(struct di_geometry *geometry)
     geometry->immediate_max = immediate_max(header->slots, header->max_msg);
 }
 
+/* One more class, of as many blocks as the share of the bytes left makes, one at least if it must. */
+static void add_class(struct di_outbox_header *header, uint64_t size, uint64_t share, bool must,
+                      uint64_t *left)
+{
+    uint64_t count = share / size;
+
+    if (count == 0 && must)
+        count = 1;
+    if (count > DI_BLOCKS_MAX / 16)
+        count = DI_BLOCKS_MAX / 16;
+    if (count == 0)
+        return;
+    header->classes[header->class_count++] =
+        (struct di_class){.size = (uint32_t)size, .count = (uint32_t)count};
+    header->pool_bytes += count * size;
+    *left = *left > count * size ? *left - count * size : 0;
+}
+
+static void plan_classes(struct di_outbox_header *header, uint64_t left)
+{
+    uint64_t size = round_up(header->max_msg, DI_LINE);
+
+    if (size > DI_PAGE) {
+        size = round_up(size, DI_PAGE);
+    } else if (size < DI_PAGE) {
+        /* A few for loans that ask for a page's alignment; the rest is cut for the messages there are. */
+        add_class(header, DI_PAGE, left / 8, true, &left);
+        size = size > CLASS_SIZE_MIN ? size : CLASS_SIZE_MIN;
+    }
+    for (bool first = true; size >= CLASS_SIZE_MIN && header->class_count < DI_CLASSES_MAX;
+         first = false) {
+        uint64_t next = round_up(size / 4, size / 4 >= DI_PAGE ? DI_PAGE : DI_LINE);
+        bool last = next < CLASS_SIZE_MIN || header->class_count == DI_CLASSES_MAX - 1;
+        add_class(header, size, last ? left : left * 2 / 3, first, &left);
+        size = next;
+    }
+}
+
 void di_geometry_plan(struct di_geometry *geometry, uint32_t slots, uint32_t max_msg,
                       uint64_t pool_bytes, uint64_t pool_max)
 {
     struct di_outbox_header *header = &geometry->header;
-    uint64_t left = round_up(pool_bytes, DI_PAGE);
-    uint64_t used = 0;
-    /* The largest class also serves loans that ask for a page's alignment. */
-    uint64_t size = round_up(max_msg > DI_PAGE ? max_msg : DI_PAGE, DI_PAGE);
 
     memset(geometry, 0, sizeof(*geometry));
     header->magic = DI_LAYOUT_MAGIC;
     header->version = DI_LAYOUT_VERSION;
     header->slots = slots;
     header->max_msg = max_msg;
-    while (size >= CLASS_SIZE_MIN && header->class_count < DI_CLASSES_MAX) {
-        uint64_t next = round_up(size / 4, size / 4 >= DI_PAGE ? DI_PAGE : DI_LINE);
-        bool last = next < CLASS_SIZE_MIN || header->class_count == DI_CLASSES_MAX - 1;
-        uint64_t count = last ? left / size : (left * 2 / 3) / size;
-        if (count == 0)
-            count = header->class_count == 0 ? 1 : 0;
-        if (count > DI_BLOCKS_MAX / 16)
-            count = DI_BLOCKS_MAX / 16;
-        if (count > 0) {
-            header->classes[header->class_count].size = (uint32_t)size;
-            header->classes[header->class_count].count = (uint32_t)count;
-            header->class_count++;
-            used += count * size;
-            left = left > count * size ? left - count * size : 0;
-        }
-        size = next;
-    }
-    header->pool_bytes = round_up(used, DI_PAGE);
+    plan_classes(header, round_up(pool_bytes, DI_PAGE));
+    header->pool_bytes = round_up(header->pool_bytes, DI_PAGE);
     uint64_t segments = pool_max / header->pool_bytes;
     header->pool_segments_max = segments < 1                      ? 1
                                 : segments > DI_POOL_SEGMENTS_MAX ? DI_POOL_SEGMENTS_MAX

@@ -25,8 +25,9 @@ struct di_geometry {
 
 /*
  * Cuts a pool of about pool_bytes into classes: sizes fall by powers of four from max_msg, the
- * largest gets two thirds of the bytes (one block at least), each next two thirds of the rest. The
- * return ring is not known yet: di_geometry_set_returns().
+ * largest gets two thirds of the bytes (one block at least), each next two thirds of the rest. Where
+ * max_msg is less than a page, an eighth goes first to pages, for loans that ask for their alignment.
+ * The return ring is not known yet: di_geometry_set_returns().
  */
 void di_geometry_plan(struct di_geometry *geometry, uint32_t slots, uint32_t max_msg,
                       uint64_t pool_bytes, uint64_t pool_max);

@@ -209,7 +209,7 @@ static void close_listener(struct duct_listener *listener)
     while (!di_list_empty(&self->meeting))
         drop(self, di_container(self->meeting.next, struct rendezvous, list));
     di_io_cancel(io, &self->socket_op);
-    if (di_io_wait(io, 0) == DUCT_EOS)
+    if (di_context_reap(listener->context) == DUCT_EOS)
         di_log(DUCT_LOG_ERROR,
                "the context's loop failed; a closed listener stays until it is closed");
     if (!self->socket_op.in_flight) {

@@ -442,6 +442,7 @@ void shm_pipe_detach(struct duct_pipe *pipe)
         if (di_io_wait(pipe->context->io, INT64_MAX) == DUCT_EOS)
             break;
     }
+    di_context_signal(pipe->context);
     for (unsigned i = 0; i < OP_COUNT; i++)
         di_io_forget(pipe->context->io, &shm->ops[i].op);
     /* What was posted to the old context refers to this handle, which may be gone when it gets there. */
@@ -473,7 +474,7 @@ void shm_pipe_close(struct duct_pipe *pipe, uint32_t code, const char *text)
     if (shm->in_flight == 0)
         free_handle(shm);
     /* Reaps what was cancelled, so that descriptors do not wait for the caller's next wait. */
-    else if (di_io_wait(context->io, 0) == DUCT_EOS)
+    else if (di_context_reap(context) == DUCT_EOS)
         di_log(DUCT_LOG_ERROR,
                "the context's loop failed; a closed pipe stays until it is closed too");
 }

@@ -229,6 +229,16 @@ enum duct_err di_context_sleep(struct duct_context *context, int64_t deadline)
     return err;
 }
 
+enum duct_err di_context_reap(struct duct_context *context)
+{
+    di_context_run_posts(context);
+    enum duct_err err = di_io_wait(context->io, 0);
+    di_context_run_posts(context);
+    /* It may have taken the wake by which the exported descriptor is readable. */
+    di_context_signal(context);
+    return err;
+}
+
 void di_context_glance(struct duct_context *context)
 {
     /* The tick's clock, since every hot path comes by here. */
@@ -237,16 +247,26 @@ void di_context_glance(struct duct_context *context)
     if (now - context->looked_at < DUCT_MILLISECOND)
         return;
     context->looked_at = now;
-    di_context_run_posts(context);
     /* Its failure is for a call that sleeps to report. */
-    enum duct_err ignored = di_io_wait(context->io, 0);
+    enum duct_err ignored = di_context_reap(context);
     (void)ignored;
-    di_context_run_posts(context);
+}
+
+bool di_context_busy(struct duct_context *context)
+{
+    if (!di_list_empty(&context->active))
+        return true;
+    for (struct di_list *at = context->listeners.next; at != &context->listeners; at = at->next) {
+        struct duct_listener *listener = di_container(at, struct duct_listener, link);
+        if (listener->ops->ready(listener))
+            return true;
+    }
+    return false;
 }
 
 void di_context_signal(struct duct_context *context)
 {
-    if (context->exported && !di_list_empty(&context->active))
+    if (context->exported && di_context_busy(context))
         di_io_wake(context->io);
 }
 

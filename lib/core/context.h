@@ -68,6 +68,9 @@ void di_context_post(struct duct_context *context, struct di_post *post);
  */
 enum duct_err di_context_sleep(struct duct_context *context, int64_t deadline) DUCT_NODISCARD;
 
+/* Runs the completions that are there, from a call that is about something else; does not sleep. */
+enum duct_err di_context_reap(struct duct_context *context);
+
 /* Asks the kernel for news if that has not been done for a millisecond, or a tick if that is
  * longer. */
 void di_context_glance(struct duct_context *context);
@@ -75,7 +78,11 @@ void di_context_glance(struct duct_context *context);
 /* When timeout_ns from now is, without overflow. */
 int64_t di_context_deadline(struct duct_context *context, int64_t timeout_ns);
 
-/* Keeps the exported descriptor readable while there are active pipes. */
+/* Whether there may be something to report without asking the kernel. */
+bool di_context_busy(struct duct_context *context);
+
+/* Keeps the exported descriptor readable while there may be something to report. Last in every call that
+ * may have run the loop. */
 void di_context_signal(struct duct_context *context);
 
 /*

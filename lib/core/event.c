@@ -134,19 +134,6 @@ static void collect(struct duct_context *context, struct round *round)
         collect_pipes(context, round);
 }
 
-/* Whether there may be something to report without asking the kernel. */
-static bool busy(struct duct_context *context)
-{
-    if (!di_list_empty(&context->active))
-        return true;
-    for (struct di_list *at = context->listeners.next; at != &context->listeners; at = at->next) {
-        struct duct_listener *listener = di_container(at, struct duct_listener, link);
-        if (listener->ops->ready(listener))
-            return true;
-    }
-    return false;
-}
-
 /* The kernel's turn: news that are there, or sleep until there are some. */
 static enum duct_err pause_round(struct duct_context *context, const struct round *round,
                                  int64_t deadline)
@@ -177,7 +164,7 @@ enum duct_err duct_context_wait(struct duct_context *context, struct duct_event 
     *count = 0;
     bool looked = false;
     /* News of pipes that sleep must not starve while others are busy. */
-    if (busy(context))
+    if (di_context_busy(context))
         di_context_glance(context);
     while (err == DUCT_OK) {
         round.spinning = false;

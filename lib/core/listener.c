@@ -58,11 +58,13 @@ enum duct_err duct_accept(struct duct_listener *listener, struct duct_pipe **pip
     for (bool looked = false;; looked = true) {
         err = listener->ops->accept(listener, pipe);
         if (err != DUCT_EAGAIN || (deadline == 0 && (looked || context->running)))
-            return err;
+            break;
         err = di_context_sleep(context, deadline);
         if (err != DUCT_OK && err != DUCT_EAGAIN)
-            return err;
+            break;
     }
+    di_context_signal(context);
+    return err;
 }
 
 void duct_listener_close(struct duct_listener *listener)

@@ -35,6 +35,8 @@ struct duct_pipe *di_pipe_alloc(size_t size, struct duct_context *context,
     di_list_append(&context->pipes, &pipe->link);
     di_pipe_activate(pipe);
     pipe->magic = DI_PIPE_MAGIC;
+    /* It is not armed yet: whoever polls the context's descriptor is to come and look. */
+    di_context_signal(context);
     return pipe;
 }
 
@@ -144,6 +146,7 @@ enum duct_err duct_dial(struct duct_pipe **pipe, const char *url,
     if (err == DUCT_OK) {
         err = dial_wait(context, transport, dial, url, merged.o.dial_ns, pipe);
         transport->dial_ops->close(dial);
+        di_context_signal(context);
     }
     di_options_fini(&merged);
     return err;
@@ -196,6 +199,7 @@ enum duct_err duct_pipe_move(struct duct_pipe *pipe, struct duct_context *contex
     di_list_append(&context->pipes, &pipe->link);
     di_pipe_activate(pipe);
     pipe->ops->attach(pipe);
+    di_context_signal(context);
     return DUCT_OK;
 }
 
@@ -276,6 +280,7 @@ enum duct_err duct_pipe_set_waiting(struct duct_pipe *pipe, const struct duct_wa
     pipe->wait = waiting->wait == DUCT_WAIT_DEFAULT ? DUCT_WAIT_SPIN_PARK : waiting->wait;
     pipe->spin_ns = waiting->spin_ns > 0 ? waiting->spin_ns : 0;
     di_pipe_activate(pipe);
+    di_context_signal(pipe->context);
     return DUCT_OK;
 }
 

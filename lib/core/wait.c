@@ -132,5 +132,7 @@ enum duct_err di_pipe_wait(struct duct_pipe *pipe, unsigned want, int64_t timeou
         timeout_ns == DUCT_FOREVER ? INT64_MAX : di_context_deadline(context, timeout_ns);
     enum duct_err err = wait_for(pipe, want, deadline, again, args);
     pipe->ops->disarm(pipe, want);
+    /* What else happened meanwhile is for whoever polls the context's descriptor. */
+    di_context_signal(context);
     return err;
 }
