@@ -53,14 +53,14 @@ static void options_for(struct duct_options *options, enum duct_io io)
 static void let_it_sleep(struct duct_pipe *pipe)
 {
     const struct di_ringer *ringer = &((struct shm_pipe *)pipe)->sender->ringer;
-    struct timespec a_little = {.tv_nsec = 20000};
-
     for (int i = 0; i < 100000000; i++) {
         uint64_t word = di_peer_load(ringer->word);
         if ((word & DI_WANT_DATA) && word >> DI_PARK_EPOCH_SHIFT != ringer->rung)
             break;
     }
-    nanosleep(&a_little, NULL);
+    /* The rest of its way into the kernel. */
+    for (int i = 0; i < 400; i++)
+        milliseconds();
 }
 
 static void trip(struct duct_pipe *pipe, bool first, bool parked)

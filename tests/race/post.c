@@ -5,6 +5,7 @@
  * under way. Through the public calls, on each backend.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,8 +47,8 @@ static void *disturbs(void *unused)
             duct_context_cancel(owner_context);
         else
             duct_context_wake(owner_context);
-        struct timespec pause = {.tv_nsec = 100000};
-        nanosleep(&pause, NULL);
+        for (int k = 0; k < 50; k++)
+            sched_yield();
     }
     return NULL;
 }
