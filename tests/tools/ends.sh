@@ -46,6 +46,7 @@ ended "SIGTERM while listening" 143 $busy
 open_pipe
 kill -KILL $listener
 ended "the listener is killed" 5 $dialer
+wait $listener || true # the name is its own until it is gone
 
 open_pipe
 kill -INT $dialer
