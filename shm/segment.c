@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/base/error.h"
+#include "lib/base/memory.h"
 #include "shm/layout.h"
 
 #ifndef MFD_NOEXEC_SEAL
@@ -51,10 +52,29 @@ static int reopen_read_only(int fd)
     return reopened;
 }
 
+/* Above this size it is asked beforehand whether there is so much: reading that takes some microseconds. */
+#define ASK_BYTES (8u << 20)
+
+static enum duct_err check_memory(uint64_t size)
+{
+    uint64_t available = size > ASK_BYTES ? di_memory_available() : UINT64_MAX;
+
+    if (size <= available)
+        return DUCT_OK;
+    return di_fail(
+        DUCT_ENOSPACE,
+        "a segment of %llu bytes: only %llu are available, and taking more would get some "
+        "process killed; give a smaller pool or max_msg, or more memory",
+        (unsigned long long)size, (unsigned long long)available);
+}
+
 static enum duct_err fill(struct di_segment *segment, int fd, bool huge)
 {
+    enum duct_err err = huge ? DUCT_OK : check_memory(segment->size);
     int errnum;
 
+    if (err != DUCT_OK)
+        return err;
     if (ftruncate(fd, (off_t)segment->size) != 0)
         return refuse(errno, "sizing", segment->size, huge);
     if ((errnum = posix_fallocate(fd, 0, (off_t)segment->size)) != 0)

@@ -3,6 +3,7 @@ target_sources(duct_lib PRIVATE
   base/error.c
   base/fork.c
   base/log.c
+  base/memory.c
   base/names.c
   base/options.c
   base/quantity.c

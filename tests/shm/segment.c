@@ -233,3 +233,13 @@ Test(segment, no_room)
     cr_assert_eq(di_segment_create(&segment, "test", 4096, false), DUCT_ELIMIT, "%s",
                  duct_err_detail());
 }
+
+/* Shared memory is not refused when it is used up: the machine kills somebody. So it is asked for before. */
+Test(segment, more_than_there_is)
+{
+    struct di_segment segment;
+
+    cr_assert_eq(di_segment_create(&segment, "test", 1ull << 46, false), DUCT_ENOSPACE);
+    cr_expect(strstr(duct_err_detail(), "available") != NULL, "%s", duct_err_detail());
+    cr_expect_null(segment.base);
+}
