@@ -53,11 +53,12 @@ static void options_for(struct duct_options *options, enum duct_io io)
 static void let_it_sleep(struct duct_pipe *pipe)
 {
     const struct di_ringer *ringer = &((struct shm_pipe *)pipe)->sender->ringer;
-    for (int i = 0; i < 100000000; i++) {
-        uint64_t word = di_peer_load(ringer->word);
-        if ((word & DI_WANT_DATA) && word >> DI_PARK_EPOCH_SHIFT != ringer->rung)
-            break;
-    }
+    static uint64_t last;
+    uint64_t word = last;
+
+    for (int i = 0; i < 2000000 && (word == last || !(word & DI_WANT_DATA)); i++)
+        word = di_peer_load(ringer->word);
+    last = word;
     /* The rest of its way into the kernel. */
     for (int i = 0; i < 400; i++)
         milliseconds();

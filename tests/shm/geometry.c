@@ -113,6 +113,11 @@ Test(geometry, hostile_headers)
     REFUSED(DUCT_ECORRUPT, h->classes[0].size = 0);
     REFUSED(DUCT_ECORRUPT, h->classes[0].size += 1);
     REFUSED(DUCT_ECORRUPT, h->classes[0].size = UINT32_MAX - 63);
+    /* Alone, and else consistent: only what is no multiple of a line is refused. */
+    REFUSED(DUCT_OK, (h->class_count = 1, h->classes[0].count = 1, h->classes[0].size = 65600,
+                      h->pool_bytes = 69632));
+    REFUSED(DUCT_ECORRUPT, (h->class_count = 1, h->classes[0].count = 1, h->classes[0].size = 65601,
+                            h->pool_bytes = 69632));
     REFUSED(DUCT_ECORRUPT, h->classes[0].count = 0);
     REFUSED(DUCT_ECORRUPT, h->classes[0].count = UINT32_MAX);
     REFUSED(DUCT_ECORRUPT, h->classes[0].count = (1u << 20) + 1);
