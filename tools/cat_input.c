@@ -43,15 +43,16 @@ static bool failed(struct cat_loop *loop, struct cat_session *session, const cha
 
 void cat_stopped(struct cat_session *session, enum duct_err err, size_t size)
 {
-    struct duct_msg probe;
+    struct duct_msg probe = {.data = NULL};
 
-    if (err != DUCT_EAGAIN) {
+    if (err != DUCT_EAGAIN && err != DUCT_ECANCELED) {
         session->end = err;
         return;
     }
     session->wants |= CAT_WANTS_SPACE;
+    /* Cancelled by a signal that the loop is about to see, or full. */
     session->starved = size > 0 && duct_msg_loan(session->pipe, size, &probe) == DUCT_EAGAIN;
-    if (size > 0 && !session->starved) {
+    if (probe.data != NULL) {
         enum duct_err ignored = duct_msg_discard(&probe);
         (void)ignored;
     }

@@ -319,6 +319,9 @@ int cat_run(struct cat_loop *loop)
             cat_progress(loop, now);
         if (moved)
             loop->moved_at = now;
+        /* A step may have taken the cancel that the signal left, so a wait would miss it. */
+        if (cli_signal() != 0)
+            break;
         if (moved || (now - loop->moved_at < spin_ns && loop->session_count > 0)) {
             /* A busy loop never waits; whoever dials is let in all the same. */
             if (now - looked_at < 5 * DUCT_MILLISECOND)

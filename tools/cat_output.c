@@ -94,7 +94,8 @@ static bool take(struct cat_loop *loop, struct cat_session *session)
     uint64_t bytes = 0;
 
     enum duct_err err = duct_recv_batch(session->pipe, out->held, want, &got, 0);
-    if (err == DUCT_EAGAIN) {
+    /* Cancelled by a signal that the loop is about to see. */
+    if (err == DUCT_EAGAIN || err == DUCT_ECANCELED) {
         session->wants |= CAT_WANTS_DATA;
         return false;
     }

@@ -117,11 +117,13 @@ static bool step_echo(struct cat_session *session)
 
     if (out->held_count == 0) {
         if ((err = duct_recv(session->pipe, &out->held[0], 0)) != DUCT_OK) {
-            if (err == DUCT_EAGAIN)
-                session->wants |= CAT_WANTS_DATA;
-            else
+            /* Cancelled by a signal that the loop is about to see. */
+            bool over = err != DUCT_EAGAIN && err != DUCT_ECANCELED;
+            if (over)
                 session->end = err;
-            return err != DUCT_EAGAIN;
+            else
+                session->wants |= CAT_WANTS_DATA;
+            return over;
         }
         out->held_count = 1;
     }
@@ -136,7 +138,7 @@ static bool step_echo(struct cat_session *session)
             (void)ignored;
         }
     }
-    if (err == DUCT_EAGAIN) {
+    if (err == DUCT_EAGAIN || err == DUCT_ECANCELED) {
         cat_stopped(session, err, msg->size);
         return false;
     }

@@ -16,6 +16,7 @@ if [ -w /dev/shm ] && [ "$(df --output=avail -B 1 /dev/shm | tail -n 1)" -gt $((
 fi
 work=$(mktemp -d "$place/duct-demo.XXXXXX")
 trap 'rm -rf "$work"' EXIT
+trap 'exit 129' HUP INT TERM PIPE
 # A place of our own for the sockets: nobody else's names, and no need of a login session.
 export XDG_RUNTIME_DIR=$work
 

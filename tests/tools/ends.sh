@@ -25,10 +25,10 @@ open_pipe() # options of listen
 	"$program" dial --in lines "shm://ends?$waits" <in.dial >out.dial 2>said.dial 3>&- 4>&- 5>&- 6>&- &
 	dialer=$!
 	echo there >&4
-	read -r -t 60 line <&5 || die "nothing came there"
+	read -r -t 60 line <&5 || die "nothing came there; listen: $(cat said.listen); dial: $(cat said.dial)"
 	same "there" there "$line"
 	echo back >&3
-	read -r -t 60 line <&6 || die "nothing came back"
+	read -r -t 60 line <&6 || die "nothing came back; listen: $(cat said.listen); dial: $(cat said.dial)"
 	same "back" back "$line"
 }
 
@@ -54,7 +54,7 @@ ended "SIGINT" 130 $dialer
 ended "the other side of SIGINT" 6 $listener
 grep -qF "it was interrupted" said.listen || die "the reason did not arrive: $(cat said.listen)"
 
-open_pipe --timeout 60ms
+open_pipe --timeout 3s
 ended "nothing moves" 4 $listener
 ended "the other side of a timeout" 6 $dialer
 
