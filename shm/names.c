@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -172,8 +174,25 @@ static enum duct_err take_lock(struct di_bound *bound)
     return di_fail(DUCT_EINUSE, "%s changes hands faster than it can be taken", path);
 }
 
-/* Something is at path, and we hold the lock. A socket that answers belongs to a program that does
- * not keep our rules; anything but a socket is not ours to remove. */
+/* Whether no such process runs any more; a zombie does not. */
+static bool is_dead(int pid)
+{
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+    if (fd < 0)
+        return errno == ESRCH;
+    struct pollfd ask = {.fd = fd, .events = POLLIN};
+    bool dead = poll(&ask, 1, 0) == 1;
+    close(fd);
+    return dead;
+}
+
+/*
+ * Something is at path, and we hold the lock. A socket that answers belongs to a program that does not
+ * keep our rules, or to a process that was killed just now: the kernel takes down an io_uring some ten
+ * milliseconds after its process, and a poll in it keeps the socket open so long. Anything but a socket
+ * is not ours to remove.
+ */
 static enum duct_err clear_stale(const char *path)
 {
     struct stat status;
@@ -184,7 +203,7 @@ static enum duct_err clear_stale(const char *path)
         return di_fail(DUCT_EINUSE,
                        "%s exists and is not a socket; remove it, or choose another name", path);
     int pid = listener_pid(path);
-    if (pid != 0)
+    if (pid != 0 && !is_dead(pid))
         return di_fail(DUCT_EINUSE, "%s has a listener that holds no lock: process %d", path, pid);
     if (unlink(path) != 0 && errno != ENOENT)
         return di_fail_os(errno, "removing the stale socket %s", path);
