@@ -117,6 +117,7 @@ enum duct_err di_sender_put_batch(struct di_sender *sender, const struct duct_vi
 /* Tells the peer's receiver that there is something for it. True if that took a fence. */
 static inline bool di_sender_flush(struct di_sender *sender)
 {
+    sender->need_size = 0; /* what was refused before is not what the caller waits for now */
     return di_ringer_notify(&sender->ringer, DI_WANT_DATA);
 }
 

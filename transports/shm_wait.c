@@ -74,11 +74,16 @@ void shm_pipe_look(struct duct_pipe *pipe)
     read_news(shm_of(pipe));
 }
 
+/* Turns of LINK_NEWS_MAX messages: more than a socket's queue holds by default (10 datagrams, or 212 KiB). */
+#define PEER_LAST_TURNS 256u
+
 /* The peer's process has died. Its files are closed a little later, or, if a child of its inherited
  * the socket, not at all: this is the end either way, after what the socket still holds. */
 static void peer_died(struct shm_pipe *shm)
 {
-    shm_pipe_look(&shm->pipe);
+    /* All that the socket holds, which is bounded by its buffer: a close, or segments of what was sent. */
+    for (unsigned turn = 0; turn < PEER_LAST_TURNS && read_news(shm); turn++)
+        continue;
     if (shm->pipe.end == DUCT_OK)
         di_pipe_end(&shm->pipe, DUCT_EPEER);
 }
@@ -193,7 +198,8 @@ unsigned shm_pipe_ready(struct duct_pipe *pipe, unsigned want)
 
     if ((want & DI_READY_RECV) && receiver_ready(shm))
         ready |= DI_READY_RECV;
-    if ((want & DI_READY_SEND) && shm->sender != NULL && di_sender_ready(shm->sender, &err))
+    if ((want & DI_READY_SEND) && shm->sender != NULL && di_sender_ready(shm->sender, &err) &&
+        (shm->sender->need_size == 0 || di_sender_has_need(shm->sender, &err)))
         ready |= DI_READY_SEND;
     if ((want & DI_READY_NEED) && shm->sender != NULL && di_sender_has_need(shm->sender, &err))
         ready |= DI_READY_NEED;
@@ -272,7 +278,7 @@ static unsigned arm_receiver(struct shm_pipe *shm)
 static unsigned arm_sender(struct shm_pipe *shm, unsigned want, bool blocking, enum duct_err *err)
 {
     bool sole = blocking && !shm->link->split;
-    bool blocks = (want & DI_READY_NEED) && shm->sender->need_size != 0;
+    bool blocks = (want & (DI_READY_NEED | DI_READY_SEND)) && shm->sender->need_size != 0;
     unsigned parked = DI_WANT_SPACE | (blocks ? DI_WANT_BLOCKS : 0);
 
     if (shm->receiver != NULL) {

@@ -22,7 +22,8 @@ struct duct_listener;
 enum duct_event_type {
     DUCT_EVENT_ACCEPTED = 1, /* listener has a pipe for duct_accept(); level-triggered */
     DUCT_EVENT_READABLE,     /* pipe has a message, or an end to report; level-triggered */
-    DUCT_EVENT_WRITABLE,     /* pipe takes a message; level-triggered, only if watched */
+    DUCT_EVENT_WRITABLE,     /* pipe takes a message: after AGAIN, one like that which was refused;
+                                level-triggered, only if watched */
     DUCT_EVENT_STATE,        /* pipe changed its state; once per change */
     DUCT_EVENT_ERROR,        /* pipe failed with err; once */
     DUCT_EVENT_CLOSED        /* peer closed in order, everything it sent was received; once */

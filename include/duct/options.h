@@ -66,7 +66,8 @@ struct duct_options {
     uint32_t slots;          /* [slots] descriptors in the ring, a power of two in 2..65536; 256 */
     uint32_t max_msg;        /* [max_msg] largest message in bytes, at most 1 GiB; 64 KiB */
     uint64_t pool;           /* [pool] bytes of payload blocks, allocated at once; three times
-                                max_msg, 16 KiB at least: 192 KiB */
+                                max_msg, 16 KiB at least: 192 KiB. Two thirds of it are blocks of
+                                max_msg, so that the default holds two of the largest messages */
     uint64_t pool_max;       /* [pool_max] what the pool may grow to; the same: it does not grow */
     uint64_t peer_bytes_max; /* [peer_bytes] most shared memory accepted from the peer; 4 GiB */
     uint32_t held_max;       /* [held] most small messages held unreleased; 4,096 */

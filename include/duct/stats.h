@@ -31,7 +31,6 @@ struct duct_pipe_stats {
     uint64_t full_held;        /* receives that found no room for one more held message */
     uint64_t refused_too_big;  /* messages refused for their size */
     uint64_t dropped_unsent;   /* loans discarded, and those given up by close */
-    uint64_t dropped_unread;   /* messages from the peer that close left unread */
     uint64_t fences;           /* full fences executed for the peer's park word */
     uint64_t mode_switches;    /* times this side's receiver changed its fence mode */
     uint64_t pool_grown;       /* segments added to this side's pool */
