@@ -5,7 +5,6 @@
 
 #include "lib/base/thread.h"
 
-static _Atomic uintptr_t owner_thread;
 static unsigned freed_count;
 
 static unsigned char *memory(uint64_t size)
@@ -127,9 +126,8 @@ void side_receiver(struct di_receiver *receiver, const struct side *from, const 
 
     FUZZ_CHECK(err == DUCT_OK);
     /* Relaxed, here and below: there is one thread. */
-    atomic_store_explicit(&owner_thread, di_thread_self(), memory_order_relaxed);
+    atomic_store_explicit(&receiver->thread, di_thread_self(), memory_order_relaxed);
     freed_count = 0;
-    receiver->thread = &owner_thread;
     receiver->post = ignore;
     receiver->freed = count_freed;
     receiver->awake = ignore;
@@ -144,9 +142,11 @@ enum duct_err side_release(struct duct_msg *msg)
 
 enum duct_err side_release_elsewhere(struct duct_msg *msg)
 {
-    atomic_store_explicit(&owner_thread, 0, memory_order_relaxed);
+    struct di_receiver *receiver = msg->owner;
+
+    atomic_store_explicit(&receiver->thread, 0, memory_order_relaxed);
     enum duct_err err = side_release(msg);
-    atomic_store_explicit(&owner_thread, di_thread_self(), memory_order_relaxed);
+    atomic_store_explicit(&receiver->thread, di_thread_self(), memory_order_relaxed);
     return err;
 }
 

@@ -72,8 +72,9 @@ struct di_receiver {
     uint64_t full_held;
 
     /* Releases by other threads. */
-    const _Atomic uintptr_t *thread;             /* the owner: di_thread_self() of it */
-    void *user;                                  /* for post() */
+    _Atomic uintptr_t thread; /* the owner: di_thread_self() of it; here, and not in its
+                                 context, since a release may come when that is gone */
+    void *user;               /* for post() */
     void (*post)(struct di_receiver *receiver);  /* tells the owner that something was posted */
     void (*freed)(struct di_receiver *receiver); /* the last message is back, and it is closed */
     void (*awake)(

@@ -120,7 +120,7 @@ size_t di_receiver_release_run(struct di_receiver *receiver, struct duct_msg *ms
 
     /* Relaxed, both: it is ours or it is not; only its owner changes it. */
     if (atomic_load_explicit(&receiver->closed, memory_order_relaxed) ||
-        atomic_load_explicit(receiver->thread, memory_order_relaxed) != di_thread_self())
+        atomic_load_explicit(&receiver->thread, memory_order_relaxed) != di_thread_self())
         return 0;
     for (i = 0; i < count && msgs[i].owner == &receiver->owner; i++) {
         uint32_t index = di_ref_index(msgs[i].ref);

@@ -134,7 +134,7 @@ static enum duct_err release(struct di_msg_owner *owner, struct duct_msg *msg)
     struct di_arrived *block;
     /* Relaxed: it is ours or it is not; only its owner changes it. */
     bool mine = !atomic_load_explicit(&receiver->closed, memory_order_relaxed) &&
-                atomic_load_explicit(receiver->thread, memory_order_relaxed) == di_thread_self();
+                atomic_load_explicit(&receiver->thread, memory_order_relaxed) == di_thread_self();
 
     find(receiver, msg->ref, &cell, &block);
     if (__builtin_expect(cell == NULL && block == NULL, 0))

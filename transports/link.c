@@ -184,8 +184,7 @@ static enum duct_err grow(struct di_sender *sender)
     return DUCT_OK;
 }
 
-enum duct_err link_start(struct link *link, const _Atomic uintptr_t *thread,
-                         void (*post)(struct di_receiver *receiver),
+enum duct_err link_start(struct link *link, void (*post)(struct di_receiver *receiver),
                          void (*awake)(struct di_receiver *receiver))
 {
     struct di_receiver *receiver = &link->receiver->receiver;
@@ -208,7 +207,6 @@ enum duct_err link_start(struct link *link, const _Atomic uintptr_t *thread,
     if (err != DUCT_OK || (err = di_receiver_init(receiver, &receiving)) != DUCT_OK)
         return err;
     link->sender.grow = grow;
-    receiver->thread = thread;
     receiver->post = post;
     receiver->freed = free_receiver;
     receiver->awake = awake;

@@ -94,10 +94,9 @@ enum duct_err link_make_segments(struct link *link) DUCT_NODISCARD;
 /* Checks and maps what the peer sent. The descriptors stay the caller's. */
 enum duct_err link_map_peer(struct link *link, int outbox_fd, int pool_fd) DUCT_NODISCARD;
 
-/* Both sides' segments are there: makes the lanes. thread: the owner's mark, for releases;
- * post and awake: see struct di_receiver. */
-enum duct_err link_start(struct link *link, const _Atomic uintptr_t *thread,
-                         void (*post)(struct di_receiver *receiver),
+/* Both sides' segments are there: makes the lanes. post and awake: see
+ * struct di_receiver. */
+enum duct_err link_start(struct link *link, void (*post)(struct di_receiver *receiver),
                          void (*awake)(struct di_receiver *receiver)) DUCT_NODISCARD;
 
 /*

@@ -15,7 +15,7 @@ static void run_post(struct di_post *post)
 
     /* Closed meanwhile, or moved to another thread, which looks for itself whenever it waits. */
     if (!shm->closing && shm->receiver != NULL &&
-        atomic_load_explicit(shm->receiver->thread, memory_order_relaxed) == di_thread_self())
+        atomic_load_explicit(&shm->receiver->thread, memory_order_relaxed) == di_thread_self())
         di_receiver_collect(shm->receiver);
 }
 
@@ -77,7 +77,7 @@ enum duct_err shm_pipe_open(struct duct_pipe **pipe, struct link *link,
 enum duct_err shm_pipe_start(struct duct_pipe **pipe, struct link *link,
                              struct duct_context *context, const struct duct_options *options)
 {
-    enum duct_err err = link_start(link, &context->thread, post, awake);
+    enum duct_err err = link_start(link, post, awake);
 
     if (err != DUCT_OK)
         return err;
@@ -243,6 +243,7 @@ const struct di_pipe_ops shm_pipe_ops = {
     .look = shm_pipe_look,
     .detach = shm_pipe_detach,
     .attach = shm_pipe_attach,
+    .adopted = shm_pipe_adopted,
     .split = split,
     .fd = shm_pipe_fd,
     .set_waiting = set_waiting,

@@ -90,6 +90,7 @@ bool shm_pipe_spin(struct duct_pipe *pipe, unsigned want, unsigned polls, bool f
 void shm_pipe_look(struct duct_pipe *pipe);
 void shm_pipe_attach(struct duct_pipe *pipe);
 void shm_pipe_detach(struct duct_pipe *pipe);
+void shm_pipe_adopted(struct duct_pipe *pipe);
 void shm_pipe_close(struct duct_pipe *pipe, uint32_t code, const char *text);
 bool shm_pipe_drained(struct duct_pipe *pipe);
 enum duct_err shm_pipe_fd(struct duct_pipe *pipe, int *fd);

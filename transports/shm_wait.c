@@ -402,6 +402,16 @@ void shm_pipe_stir(struct di_post *post)
     di_pipe_activate(&shm->pipe);
 }
 
+void shm_pipe_adopted(struct duct_pipe *pipe)
+{
+    struct shm_pipe *shm = shm_of(pipe);
+    /* Relaxed, both: who owns the context is settled between the threads before either goes on. */
+    uintptr_t owner = atomic_load_explicit(&pipe->context->thread, memory_order_relaxed);
+
+    if (shm->receiver != NULL)
+        atomic_store_explicit(&shm->receiver->thread, owner, memory_order_relaxed);
+}
+
 void shm_pipe_attach(struct duct_pipe *pipe)
 {
     struct shm_pipe *shm = shm_of(pipe);
@@ -410,7 +420,7 @@ void shm_pipe_attach(struct duct_pipe *pipe)
     for (unsigned i = 0; i < OP_COUNT; i++)
         shm->ops[i] = (struct shm_op_slot){.op = {.done = on_completion}, .owner = shm};
     if (shm->receiver != NULL) {
-        shm->receiver->thread = &pipe->context->thread;
+        shm_pipe_adopted(pipe);
         shm->receiver->user = shm;
     }
     if (shm->link->split)

@@ -207,6 +207,10 @@ enum duct_err duct_context_adopt(struct duct_context *context)
         return err;
     /* Relaxed: the hand-over itself is the caller's, with a join or a lock. */
     atomic_store_explicit(&context->thread, di_thread_self(), memory_order_relaxed);
+    for (struct di_list *at = context->pipes.next; at != &context->pipes; at = at->next) {
+        struct duct_pipe *pipe = di_container(at, struct duct_pipe, link);
+        pipe->ops->adopted(pipe);
+    }
     return DUCT_OK;
 }
 

@@ -93,6 +93,9 @@ struct di_pipe_ops {
     void (*detach)(struct duct_pipe *pipe);
     void (*attach)(struct duct_pipe *pipe);
 
+    /* Another thread owns the context from now on. */
+    void (*adopted)(struct duct_pipe *pipe);
+
     /* Makes two halves; both start on the pipe's context, and the pipe's memory is gone. */
     enum duct_err (*split)(struct duct_pipe *pipe, struct duct_pipe **sender,
                            struct duct_pipe **receiver);

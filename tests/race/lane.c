@@ -87,7 +87,6 @@ static void start_halves(struct lane_side *own, struct lane_side *peer, uint32_t
 
     MUST(di_sender_init(&own->sender, &sending) == DUCT_OK);
     MUST(di_receiver_init(&own->receiver, &receiving) == DUCT_OK);
-    own->receiver.thread = &own->thread;
     own->receiver.post = on_post;
     own->receiver.freed = on_freed;
     own->receiver.awake = on_awake;
@@ -125,7 +124,7 @@ void lane_close(struct lane *lane)
 
 void lane_receive_here(struct lane_side *side)
 {
-    atomic_store_explicit(&side->thread, di_thread_self(), memory_order_relaxed);
+    atomic_store_explicit(&side->receiver.thread, di_thread_self(), memory_order_relaxed);
 }
 
 bool lane_sleep(const struct di_sleeper *sleeper, uint32_t bell)

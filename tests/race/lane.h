@@ -19,7 +19,6 @@ struct lane_side {
     int socket;
     struct di_sender sender;
     struct di_receiver receiver;
-    _Atomic uintptr_t thread; /* of whoever receives */
     _Atomic int posts;
     _Atomic int freed;
 };
