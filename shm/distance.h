@@ -12,14 +12,14 @@
  * A receiver on the sender's heels takes every line from it the moment it is written, each by a
  * round trip of its own between the cores, and both crawl: some 10 million small messages a second,
  * where the same lines fetched in a row move ten to thirty times as many. So a spinning receiver
- * that ran dry does not poll the next slot at once. It looks, for a microsecond or so, at a slot
+ * that ran dry does not poll the next slot at once. It looks, for some microseconds at the most, at a slot
  * that is a good part of a ring further on, whose line the sender does not work on yet. When that
  * has been written there is a row to be fetched.
  *
  * It must not cost those who do not stream. So it is tried now and then, and kept up only while it
  * pays: each try that ends without the far slot being written doubles the number of dry spells
  * until the next, up to one in DI_DISTANCE_SKIP_MAX; the first that succeeds resets it. A ping-pong
- * thus loses a microsecond in some thousand round trips, a stream gains its order of magnitude
+ * thus loses some microseconds in four thousand round trips, a stream gains its order of magnitude
  * within a few.
  */
 #define DI_DISTANCE_SKIP_MIN 32u
