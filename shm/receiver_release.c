@@ -25,7 +25,7 @@
  *   [last]     a release's reads, balance raised  |  balance seen to be zero, receiver freed
  */
 
-/* Bit of a node's address that tells a block's node from a cell's. */
+/* From a node to what it lies in; which of the two that is, its address tells: all blocks are one array. */
 CK_STACK_CONTAINER(struct di_cell, posted, cell_of_node)
 CK_STACK_CONTAINER(struct di_arrived, posted, block_of_node)
 

@@ -103,7 +103,7 @@ bool di_sender_ready(struct di_sender *sender, enum duct_err *err);
  */
 bool di_sender_has_need(struct di_sender *sender, enum duct_err *err);
 
-/* Copies the counters to where tools read them. */
+/* Copies the counters to where tools read them: before each sleep. */
 void di_sender_show_counters(struct di_sender *sender);
 
 /* Batches: as many as go; *done is how many. */

@@ -89,8 +89,7 @@ static void on_done(struct rendezvous *rendezvous, enum duct_err err)
     drop(self, rendezvous);
 }
 
-/* Which half-open one has to go: the oldest of the process that came last, or else the oldest of
- * all. The kernel says at once who connected, which is enough to be fair by. */
+/* Which half-open one has to go: the oldest of all, whoever its dialer is. */
 static struct rendezvous *oldest(struct shm_listener *self)
 {
     return di_container(self->meeting.next, struct rendezvous, list);

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <string.h>
-
 #include "lib/base/error.h"
-#include "shm/asymmetric.h"
 #include "transports/shm_pipe.h"
 
 /* The operations of a pipe over shared memory: thin, since they are the hot path. What they call is

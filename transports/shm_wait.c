@@ -312,6 +312,8 @@ unsigned shm_pipe_arm(struct duct_pipe *pipe, unsigned want, bool blocking, enum
         shm_pipe_look(pipe);
     if (pipe->end != DUCT_OK)
         return want;
+    if (shm->sender != NULL)
+        di_sender_show_counters(shm->sender);
     if (want & DI_READY_RECV)
         ready |= arm_receiver(shm);
     if (want & ~(unsigned)DI_READY_RECV)
