@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "lib/base/crash.h"
 #include "lib/base/error.h"
 #include "lib/base/fork.h"
 
@@ -153,6 +154,7 @@ static enum duct_err take_lock(struct di_bound *bound)
 
         if (fd < 0)
             return di_fail_os(errno, "opening the lock %s", path);
+        DI_CRASH_POINT("names.lock_opened");
         if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
             int pid = listener_pid(bound->path);
             close(fd);
@@ -167,6 +169,7 @@ static enum duct_err take_lock(struct di_bound *bound)
             ours.st_dev == named.st_dev) {
             di_fork_close_in_child(fd);
             bound->lock = fd;
+            DI_CRASH_POINT("names.locked");
             return DUCT_OK;
         }
         close(fd);
@@ -205,8 +208,10 @@ static enum duct_err clear_stale(const char *path)
     int pid = listener_pid(path);
     if (pid != 0 && !is_dead(pid))
         return di_fail(DUCT_EINUSE, "%s has a listener that holds no lock: process %d", path, pid);
+    DI_CRASH_POINT("names.stale_seen");
     if (unlink(path) != 0 && errno != ENOENT)
         return di_fail_os(errno, "removing the stale socket %s", path);
+    DI_CRASH_POINT("names.stale_removed");
     return DUCT_OK;
 }
 
@@ -224,10 +229,13 @@ static enum duct_err bind_and_listen(struct di_bound *bound, int backlog)
     setsockopt(bound->socket, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes));
     /* Before bind, so that the file never has another mode. */
     fchmod(bound->socket, bound->open ? 0666 : 0600);
+    DI_CRASH_POINT("names.socket_made");
     if (bind(bound->socket, (struct sockaddr *)&address, sizeof(address)) != 0)
         return di_fail_os(errno, "binding %s", bound->path);
+    DI_CRASH_POINT("names.bound");
     if (chmod(bound->path, bound->open ? 0666 : 0600) != 0 || listen(bound->socket, backlog) != 0)
         return di_fail_os(errno, "listening at %s", bound->path);
+    DI_CRASH_POINT("names.listening");
     return DUCT_OK;
 }
 
@@ -259,9 +267,11 @@ void di_names_unbind(struct di_bound *bound)
         S_ISSOCK(status.st_mode))
         unlink(bound->path);
     di_fork_close(bound->socket);
+    DI_CRASH_POINT("names.socket_removed");
     /* The lock goes last: until then nobody else acts on the path. */
     if (bound->lock >= 0)
         unlink(lock_path);
+    DI_CRASH_POINT("names.lock_removed");
     di_fork_close(bound->lock);
     bound->socket = -1;
     bound->lock = -1;
@@ -277,6 +287,7 @@ enum duct_err di_names_connect(int *out, const char *path)
         return di_fail_os(errno, "a socket to dial %s", path);
     setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes));
     if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0) {
+        DI_CRASH_POINT("names.connected");
         *out = fd;
         return DUCT_OK;
     }

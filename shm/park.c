@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/base/crash.h"
 #include "shm/asymmetric.h"
 
 /*
@@ -30,6 +31,7 @@ uint32_t di_sleeper_arm(struct di_sleeper *sleeper, unsigned want, enum di_doorb
     uint32_t bell = di_peer_load32(sleeper->bell);
     atomic_thread_fence(memory_order_acquire);
 
+    DI_CRASH_POINT("park.due");
     sleeper->epoch++;
     uint64_t word = (uint64_t)want | (uint64_t)doorbell << DI_PARK_DOORBELL_SHIFT |
                     (sole ? DI_PARK_SOLE : 0) | sleeper->epoch << DI_PARK_EPOCH_SHIFT;
@@ -44,6 +46,7 @@ uint32_t di_sleeper_arm(struct di_sleeper *sleeper, unsigned want, enum di_doorb
     }
     /* [park] fence: the word is visible before we look. */
     atomic_thread_fence(memory_order_seq_cst);
+    DI_CRASH_POINT("park.armed");
     return bell;
 }
 
@@ -79,6 +82,7 @@ void di_ringer_notify_fenced(struct di_ringer *ringer, unsigned published)
     uint64_t epoch = word >> DI_PARK_EPOCH_SHIFT;
     if ((word & DI_PARK_WANT & published) == 0 || epoch == ringer->rung)
         return;
+    DI_CRASH_POINT("bell.due");
     ringer->rung = epoch;
     di_ringer_ring(ringer, (enum di_doorbell)(word >> DI_PARK_DOORBELL_SHIFT & 3));
 }
@@ -98,6 +102,7 @@ void di_ringer_ring(struct di_ringer *ringer, enum di_doorbell doorbell)
     /* [bell] publishes: that the word was seen. Whatever the doorbell: the sleeper may have changed
      * its mind. */
     atomic_store_explicit(ringer->bell, value + 1, memory_order_release);
+    DI_CRASH_POINT("bell.counted");
     if (doorbell == DI_DOORBELL_FUTEX) {
         syscall(SYS_futex, ringer->bell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
     } else if (doorbell == DI_DOORBELL_EVENTFD && eventfd >= 0) {
@@ -109,5 +114,6 @@ void di_ringer_ring(struct di_ringer *ringer, enum di_doorbell doorbell)
          * gone, is readable at the other end. */
         send(ringer->socket, &byte, sizeof(byte), MSG_DONTWAIT | MSG_NOSIGNAL);
     }
+    DI_CRASH_POINT("bell.rung");
     errno = saved;
 }

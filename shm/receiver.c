@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/crash.h"
 #include "lib/base/error.h"
 #include "lib/base/list.h"
 #include "lib/base/thread.h"
@@ -232,6 +233,7 @@ enum duct_err di_receiver_recv(struct di_receiver *receiver, struct duct_msg *ms
     msg->flags = 0;
     msg->channel = 0;
     msg->owner = &receiver->owner;
+    DI_CRASH_POINT("recv.found");
     receiver->handed_out++;
     advance(receiver, &arrival);
     return DUCT_OK;
@@ -257,6 +259,7 @@ enum duct_err di_receiver_read(struct di_receiver *receiver, void *data, size_t 
         di_peer_copy(data, arrival.block->data, arrival.size);
         di_returns_put(&receiver->returns, arrival.ref);
     }
+    DI_CRASH_POINT("recv.copied");
     if (tag != NULL)
         *tag = arrival.tag;
     advance(receiver, &arrival);

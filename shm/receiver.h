@@ -10,6 +10,7 @@
 #include <duct/message.h>
 
 #include "lib/base/msg_owner.h"
+#include "lib/base/crash.h"
 #include "shm/cells.h"
 #include "shm/distance.h"
 #include "shm/geometry.h"
@@ -168,6 +169,7 @@ static inline bool di_receiver_read_fast(struct di_receiver *receiver, void *dat
     *size_out = size;
     if (tag != NULL)
         *tag = di_peer_load(di_peer_field(slot, struct di_slot, tag));
+    DI_CRASH_POINT("recv.read_fast");
     di_ring_fetch_ahead(&receiver->ring);
     receiver->ring.head++;
     receiver->msgs++;

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/base/crash.h"
 #include "shm/layout.h"
 #include "shm/peer.h"
 #include "shm/pool.h"
@@ -44,6 +45,7 @@ static inline void di_returns_put(struct di_returns_out *returns, uint64_t ref)
     /* Relaxed: published by the count. */
     atomic_store_explicit(&returns->entries[returns->put & returns->mask], ref,
                           memory_order_relaxed);
+    DI_CRASH_POINT("return.written");
     returns->put++;
 }
 
@@ -52,6 +54,7 @@ static inline void di_returns_publish(struct di_returns_out *returns)
     returns->published = returns->put;
     /* [return] publishes: the entries, and that our reads of those blocks are over. */
     atomic_store_explicit(returns->returned, returns->put, memory_order_release);
+    DI_CRASH_POINT("return.published");
 }
 
 /*

@@ -8,6 +8,7 @@
 
 #include <duct/error.h>
 
+#include "lib/base/crash.h"
 #include "shm/cells.h"
 #include "shm/copy.h"
 #include "shm/layout.h"
@@ -75,8 +76,10 @@ static inline void di_ring_put_block(struct di_ring_out *ring, uint64_t ref, uin
     atomic_store_explicit(&slot->tag, tag, memory_order_relaxed);
     atomic_store_explicit(&slot->block, ref, memory_order_relaxed);
     ring->tail++;
+    DI_CRASH_POINT("send.block_written");
     /* [slot] publishes: payload in the block, header, tag. */
     atomic_store_explicit(&slot->stamp, ring->tail, memory_order_release);
+    DI_CRASH_POINT("send.block_stamped");
 }
 
 /* Fills the slot of a position, which is not the first of its message. */
@@ -97,11 +100,14 @@ void di_ring_put_more(struct di_ring_out *ring, uint64_t position, const unsigne
 /* The last step of every immediate message: header and tag, and the stamp of its first slot. */
 static inline void di_ring_stamp(struct di_slot *slot, uint64_t stamp, uint32_t size, uint64_t tag)
 {
+    DI_CRASH_POINT("send.payload_written");
     /* Relaxed, both: published by the stamp. */
     atomic_store_explicit(&slot->head, di_head_make(size, DI_KIND_IMMEDIATE), memory_order_relaxed);
     atomic_store_explicit(&slot->tag, tag, memory_order_relaxed);
+    DI_CRASH_POINT("send.slot_written");
     /* [slot] publishes: payload in this slot and those behind it, header, tag. */
     atomic_store_explicit(&slot->stamp, stamp, memory_order_release);
+    DI_CRASH_POINT("send.stamped");
 }
 
 /* Copies a payload of at most DI_IMMEDIATE_MAX bytes into the next slots and publishes them. */
@@ -254,9 +260,11 @@ static inline bool di_ring_look_ahead(struct di_ring_in *ring, uint32_t ahead)
 /* Frees the slots up to the head for the sender. */
 static inline void di_ring_publish(struct di_ring_in *ring)
 {
+    DI_CRASH_POINT("space.due");
     ring->published = ring->head;
     /* [space] publishes: our reads of the slots are over. */
     atomic_store_explicit(ring->consumed, ring->head, memory_order_release);
+    DI_CRASH_POINT("space.published");
 }
 
 #endif

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/base/crash.h"
 #include "lib/base/error.h"
 #include "lib/base/memory.h"
 #include "shm/layout.h"
@@ -75,19 +76,23 @@ static enum duct_err fill(struct di_segment *segment, int fd, bool huge)
 
     if (err != DUCT_OK)
         return err;
+    DI_CRASH_POINT("segment.created");
     if (ftruncate(fd, (off_t)segment->size) != 0)
         return refuse(errno, "sizing", segment->size, huge);
     if ((errnum = posix_fallocate(fd, 0, (off_t)segment->size)) != 0)
         return refuse(errnum, "allocating", segment->size, huge);
+    DI_CRASH_POINT("segment.allocated");
     void *base = mmap(NULL, segment->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (base == MAP_FAILED)
         return refuse(errno, "mapping", segment->size, huge);
+    DI_CRASH_POINT("segment.mapped");
     /* A child made by fork() must not write into the parent's pipes. */
     if (madvise(base, segment->size, MADV_DONTFORK) != 0 || fcntl(fd, F_ADD_SEALS, SEALS) != 0) {
         errnum = errno;
         munmap(base, segment->size);
         return refuse(errnum, "sealing", segment->size, huge);
     }
+    DI_CRASH_POINT("segment.sealed");
     segment->base = base;
     return DUCT_OK;
 }
@@ -107,6 +112,7 @@ enum duct_err di_segment_create(struct di_segment *segment, const char *name, ui
         return err;
     }
     segment->fd = reopen_read_only(fd);
+    DI_CRASH_POINT("segment.reopened");
     return DUCT_OK;
 }
 
@@ -163,6 +169,7 @@ enum duct_err di_view_map(struct di_view *view, int fd, uint64_t bytes_max)
     if (base == MAP_FAILED)
         return di_fail_os(errno, "mapping %llu bytes of the peer's",
                           (unsigned long long)status.st_size);
+    DI_CRASH_POINT("view.mapped");
     view->base = (const DI_PEER void *)(uintptr_t)base;
     view->size = (uint64_t)status.st_size;
     return DUCT_OK;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "lib/base/crash.h"
 #include "lib/base/error.h"
 
 static enum duct_err discard(struct di_msg_owner *owner, struct duct_msg *msg);
@@ -118,6 +119,7 @@ enum duct_err di_sender_loan(struct di_sender *sender, size_t size, size_t align
     if (size <= sender->immediate_max && align <= DI_LINE) {
         struct di_cell *cell = di_cells_take(&sender->cells);
         if (cell != NULL) {
+            DI_CRASH_POINT("loan.cell");
             *msg =
                 (struct duct_msg){.data = cell->bytes,
                                   .size = size,
@@ -133,6 +135,7 @@ enum duct_err di_sender_loan(struct di_sender *sender, size_t size, size_t align
     enum duct_err err = take_block(sender, size, align, &index);
     if (err != DUCT_OK)
         return err;
+    DI_CRASH_POINT("loan.block");
     *msg = (struct duct_msg){.data = sender->pool.blocks[index].data,
                              .size = size,
                              .owner = &sender->owner,
@@ -163,6 +166,7 @@ static enum duct_err discard(struct di_msg_owner *owner, struct duct_msg *msg)
         di_cells_give_back(&sender->cells, cell);
     else if (!di_pool_give_back(&sender->pool, msg->ref, DI_BLOCK_LOANED))
         return not_on_loan();
+    DI_CRASH_POINT("loan.discarded");
     sender->discarded++;
     di_msg_empty(msg);
     return DUCT_OK;
@@ -197,6 +201,7 @@ enum duct_err di_sender_publish(struct di_sender *sender, struct duct_msg *msg)
         if (!di_ring_room(&sender->ring, 1, &plausible))
             return di_sender_full(sender, 1, plausible);
         di_pool_mark_sent(&sender->pool, block);
+        DI_CRASH_POINT("send.marked");
         di_ring_put_block(&sender->ring, msg->ref, (uint32_t)msg->size, msg->tag);
     }
     sender->msgs++;
@@ -230,6 +235,7 @@ enum duct_err di_sender_write_block(struct di_sender *sender, const struct iovec
         return err;
     struct di_block *block = &sender->pool.blocks[index];
     gather(block->data, pieces, count);
+    DI_CRASH_POINT("send.gathered");
     di_pool_mark_sent(&sender->pool, block);
     di_ring_put_block(&sender->ring, di_block_ref(index, block->generation), (uint32_t)size, tag);
     sender->msgs++;

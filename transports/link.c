@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/base/crash.h"
 #include "lib/base/error.h"
 #include "lib/base/fork.h"
 #include "shm/asymmetric.h"
@@ -104,6 +105,7 @@ enum duct_err link_make_segments(struct link *link)
                             link->huge);
     if (err != DUCT_OK)
         return err;
+    DI_CRASH_POINT("link.segments_made");
     link->pool_count = 1;
     memcpy(link->outbox.base, &link->geometry.header, sizeof(link->geometry.header));
     struct di_receiver_page *page = (void *)(link->outbox.base + DI_OUTBOX_RECEIVER_AT);
@@ -173,12 +175,14 @@ static enum duct_err grow(struct di_sender *sender)
     err = di_segment_create(segment, "duct-pool", link->geometry.header.pool_bytes, link->huge);
     if (err != DUCT_OK)
         return err;
+    DI_CRASH_POINT("grow.made");
     /* Announced before any descriptor names it: the peer reads the socket when it meets one. */
     if ((err = di_control_send(link->socket, &note, sizeof(note), &segment->fd, 1)) != DUCT_OK ||
         (err = di_pool_add(&sender->pool, segment->base)) != DUCT_OK) {
         di_segment_fini(segment);
         return err;
     }
+    DI_CRASH_POINT("grow.announced");
     di_segment_close_fd(segment);
     link->pool_count++;
     return DUCT_OK;
@@ -204,6 +208,7 @@ enum duct_err link_start(struct link *link, void (*post)(struct di_receiver *rec
                                                 .socket = link->socket};
     enum duct_err err = di_sender_init(&link->sender, &sending);
 
+    DI_CRASH_POINT("link.sender_made");
     if (err != DUCT_OK || (err = di_receiver_init(receiver, &receiving)) != DUCT_OK)
         return err;
     link->sender.grow = grow;
@@ -212,6 +217,7 @@ enum duct_err link_start(struct link *link, void (*post)(struct di_receiver *rec
     receiver->awake = awake;
     di_segment_close_fd(&link->outbox);
     di_segment_close_fd(&link->pools[0]);
+    DI_CRASH_POINT("link.started");
     return DUCT_OK;
 }
 
@@ -382,7 +388,9 @@ void link_hang_up(struct link *link, enum duct_err err, uint32_t code, const cha
     /* If the queue is full the peer learns of the end without the reason. */
     enum duct_err ignored = di_control_send(link->socket, &told, sizeof(told), NULL, 0);
     (void)ignored;
+    DI_CRASH_POINT("close.told");
     shutdown(link->socket, SHUT_RDWR);
+    DI_CRASH_POINT("close.hung_up");
     pthread_mutex_unlock(&link->lock);
 }
 
@@ -397,10 +405,12 @@ int link_eventfd(struct link *link, enum link_half half)
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fd < 0)
         return -1;
+    DI_CRASH_POINT("eventfd.made");
     if (di_control_send(link->socket, &note, sizeof(note), &fd, 1) != DUCT_OK) {
         close(fd);
         return -1;
     }
+    DI_CRASH_POINT("eventfd.announced");
     di_fork_close_in_child(fd);
     link->own_eventfd[half] = fd;
     return fd;

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/base/crash.h"
 #include "lib/base/error.h"
 #include "lib/base/fork.h"
 #include "lib/base/log.h"
@@ -22,6 +23,7 @@ static void finish(struct rendezvous *r, enum duct_err err)
 {
     if (r->finished)
         return;
+    DI_CRASH_POINT("meet.finished");
     r->finished = true;
     r->result = err;
     if (err != DUCT_OK)
@@ -87,6 +89,7 @@ static enum duct_err identify(struct rendezvous *r, struct di_control_msg *msg)
                        (unsigned)msg->uid, (unsigned)geteuid());
     if (msg->uid != geteuid() && msg->uid == overflow_uid())
         return di_fail(DUCT_EDENIED, "the peer's uid is unknown in this user namespace");
+    DI_CRASH_POINT("meet.identified");
     link->peer_pid = msg->pid;
     link->peer_uid = msg->uid;
     link->peer_gid = msg->gid;
@@ -119,8 +122,10 @@ static enum duct_err send_hello(struct rendezvous *r, bool with_segments)
 
     di_boot_make_hello(&hello, link->session, capabilities(), link->geometry.blocks_max,
                        link->geometry.header.slots);
+    DI_CRASH_POINT("meet.hello_due");
     enum duct_err err =
         di_control_send(link->socket, &hello, sizeof(hello), fds, with_segments ? 2 : 0);
+    DI_CRASH_POINT("meet.hello_sent");
     return err == DUCT_EAGAIN ? di_fail(DUCT_EPEER, "the peer does not read its control socket")
                               : err;
 }
@@ -131,8 +136,10 @@ static enum duct_err send_note(struct rendezvous *r, enum di_boot_type type, boo
     const int fds[2] = {link->outbox.fd, link->pools[0].fd};
     const struct di_boot_note note = {.type = type, .session = link->session};
 
+    DI_CRASH_POINT("meet.note_due");
     enum duct_err err =
         di_control_send(link->socket, &note, sizeof(note), fds, with_segments ? 2 : 0);
+    DI_CRASH_POINT("meet.note_sent");
     return err == DUCT_EAGAIN ? di_fail(DUCT_EPEER, "the peer does not read its control socket")
                               : err;
 }
@@ -268,6 +275,7 @@ static void on_socket(struct di_io_op *op, int result)
                           : err);
             break;
         }
+        DI_CRASH_POINT("meet.taken");
         step(r, &msg);
         di_control_drop(&msg);
     }

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/base/crash.h"
 #include "lib/base/error.h"
 #include "lib/base/fork.h"
 #include "lib/base/log.h"
@@ -153,6 +154,7 @@ static void on_socket(struct di_io_op *op, int result)
     while (!self->closed && result >= 0 && taken++ < HALF_OPEN_MAX) {
         int socket = accept4(self->bound.socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (socket >= 0) {
+            DI_CRASH_POINT("accept.taken");
             meet(self, socket);
         } else if (errno == EMFILE || errno == ENFILE) {
             shed(self);
@@ -182,6 +184,7 @@ static enum duct_err accept_next(struct duct_listener *listener, struct duct_pip
     self->met_count--;
     struct link *link = rendezvous_take_link(rendezvous);
     rendezvous_close(rendezvous);
+    DI_CRASH_POINT("accept.begun");
     enum duct_err err = shm_pipe_start(pipe, link, listener->context, &self->options.o);
     if (err != DUCT_OK)
         link_release(link);
@@ -266,6 +269,7 @@ enum duct_err shm_listen(struct duct_context *context, const struct di_url *url,
         free(self);
         return err;
     }
+    DI_CRASH_POINT("listen.bound");
     self->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
     di_list_init(&self->meeting);
     di_list_init(&self->met);
