@@ -223,10 +223,16 @@ int64_t di_context_deadline(struct duct_context *context, int64_t timeout_ns)
 
 enum duct_err di_context_sleep(struct duct_context *context, int64_t deadline)
 {
+    /* A request is for a call that waits. Before the sleep too: its wake may have been taken by a call that
+     * does not. */
+    bool waits = deadline != 0;
+
     di_context_run_posts(context);
+    if (waits && di_request_take(&context->cancel))
+        return DUCT_ECANCELED;
     enum duct_err err = di_io_wait(context->io, deadline);
     di_context_run_posts(context);
-    if (di_request_take(&context->cancel))
+    if (waits && di_request_take(&context->cancel))
         return DUCT_ECANCELED;
     if (err == DUCT_EAGAIN && deadline != 0)
         return DUCT_ETIMEOUT;

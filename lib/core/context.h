@@ -64,7 +64,8 @@ void di_context_post(struct duct_context *context, struct di_post *post);
 
 /*
  * Runs the loop: completions that are there, or the first that comes until deadline. DUCT_OK, or
- * TIMEOUT, CANCELED, OS. A deadline of 0 never sleeps, and gives OK or AGAIN.
+ * TIMEOUT, CANCELED, OS. A deadline of 0 never sleeps, and gives OK or AGAIN; a request to cancel stays
+ * for a call that waits.
  */
 enum duct_err di_context_sleep(struct duct_context *context, int64_t deadline) DUCT_NODISCARD;
 

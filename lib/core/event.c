@@ -171,10 +171,9 @@ enum duct_err duct_context_wait(struct duct_context *context, struct duct_event 
         collect(context, &round);
         if (round.count > 0 || di_request_take(&context->woken))
             break;
-        if (di_request_take(&context->cancel)) {
-            err = DUCT_ECANCELED;
-        } else if (deadline != 0) {
-            err = pause_round(context, &round, deadline);
+        if (deadline != 0) {
+            err = di_request_take(&context->cancel) ? DUCT_ECANCELED
+                                                    : pause_round(context, &round, deadline);
         } else if (looked) {
             err = DUCT_EAGAIN;
         } else {

@@ -111,6 +111,17 @@ static void cancels(struct side *s)
     thread = start(s, CANCEL_CONTEXT);
     GIVES(s, duct_accept(s->listener, &pipe, SOON), DUCT_ECANCELED);
     CHECK(s, pthread_join(thread, NULL) == 0);
+    /* A call with a timeout of 0 does not wait: it neither ends by the request nor uses it up. */
+    duct_context_cancel(s->context);
+    GIVES(s, duct_accept(s->listener, &pipe, 0), DUCT_EAGAIN);
+    GIVES(s, duct_recv(s->pipe, &msg, 0), DUCT_EAGAIN);
+    GIVES(s, duct_accept(s->listener, &pipe, SOON), DUCT_ECANCELED);
+    duct_context_cancel(s->context);
+    do {
+        err = duct_context_wait(s->context, &event, 1, &count, 0);
+    } while (err == DUCT_OK);
+    GIVES(s, err, DUCT_EAGAIN);
+    GIVES(s, duct_recv(s->pipe, &msg, SOON), DUCT_ECANCELED);
     duct_context_cancel(s->context);
     struct duct_options options = {.size = sizeof(options),
                                    .context = s->context,
