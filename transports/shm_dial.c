@@ -22,6 +22,7 @@ struct dial {
     struct di_io_op retry;
     bool retrying; /* retry is in flight */
     bool meeting;  /* the rendezvous has begun */
+    bool leaving;  /* it failed, and is not freed yet */
     bool closed;
     unsigned parts; /* rendezvous and retry, as long as they are not over */
 };
@@ -41,7 +42,10 @@ static void on_done(struct rendezvous *rendezvous, enum duct_err err)
 
 static void on_freed(struct rendezvous *rendezvous)
 {
-    part_over(rendezvous->user);
+    struct dial *dial = rendezvous->user;
+
+    dial->leaving = false;
+    part_over(dial);
 }
 
 static void on_retry(struct di_io_op *op, int result)
@@ -62,14 +66,19 @@ static void retry_later(struct dial *dial)
     di_io_submit(dial->context->io, &dial->retry);
 }
 
+/* A listener that is not there yet, or goes away in the middle of the handshake, is waited for. */
+static bool waits(const struct dial *dial)
+{
+    return dial->options->o.wait_for_listener == DUCT_YES;
+}
+
 /* Connects, and begins to meet; or, if so asked, plans the next try. */
 static enum duct_err begin(struct dial *dial)
 {
     int socket;
     enum duct_err err = di_names_connect(&socket, dial->path);
 
-    if (err == DUCT_EAGAIN ||
-        (err == DUCT_ENOTFOUND && dial->options->o.wait_for_listener == DUCT_YES)) {
+    if (err == DUCT_EAGAIN || (err == DUCT_ENOTFOUND && waits(dial))) {
         retry_later(dial);
         return DUCT_OK;
     }
@@ -82,8 +91,12 @@ static enum duct_err begin(struct dial *dial)
     err = rendezvous_begin(&dial->rendezvous, dial->context, socket, true, dial->options,
                            DUCT_FOREVER);
     dial->meeting = err == DUCT_OK;
-    if (dial->meeting)
+    if (dial->meeting) {
         dial->parts++;
+    } else if (err == DUCT_EPEER && waits(dial)) {
+        retry_later(dial);
+        return DUCT_OK;
+    }
     return err;
 }
 
@@ -114,13 +127,20 @@ static enum duct_err dial_poll(void *handle, struct duct_pipe **pipe)
     struct rendezvous *rendezvous = &dial->rendezvous;
 
     if (!dial->meeting) {
-        if (dial->retrying)
+        if (dial->retrying || dial->leaving)
             return DUCT_EAGAIN;
         enum duct_err err = begin(dial);
         return err == DUCT_OK ? DUCT_EAGAIN : err;
     }
     if (!rendezvous->finished)
         return DUCT_EAGAIN;
+    if (rendezvous->result == DUCT_EPEER && waits(dial)) {
+        dial->meeting = false;
+        dial->leaving = true;
+        retry_later(dial);
+        rendezvous_close(rendezvous);
+        return DUCT_EAGAIN;
+    }
     if (rendezvous->result != DUCT_OK)
         return di_fail(rendezvous->result, "dial %s: %s", dial->path, rendezvous->detail);
     struct link *link = rendezvous_take_link(rendezvous);
