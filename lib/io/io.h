@@ -34,9 +34,10 @@
  * (epoll), so give it a dup(). Descriptors that cannot be polled, such as regular files, are not
  * for POLL.
  *
- * WORD also completes when woken without a change: look again. Whoever changes the word wakes all
- * who wait for it (FUTEX_WAKE with INT_MAX): after di_io_adopt() the wait of the former thread may
- * still be there for a moment, and would take a wake that is meant for one.
+ * WORD: the loop reads the word whenever it runs, so the word stays mapped while the operation is in
+ * flight. It also completes when woken without a change: look again. Whoever changes the word wakes all
+ * who wait for it (FUTEX_WAKE with INT_MAX): after di_io_adopt() the wait of the former thread may still
+ * be there for a moment, and would take a wake that is meant for one.
  */
 
 enum di_io_kind {

@@ -16,12 +16,13 @@ enum { ENTRIES = 64, COMPLETIONS = 512 };
 #define NEEDED (IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_RSRC_TAGS)
 
 /*
- * From the best to the oldest. One thread submits and waits, so the kernel need not lock (6.0), and
- * does its part of a completion only when that thread enters, never by interrupting it (6.1); it
- * says in a shared word that there is such work. Or it interrupts less (5.19). Or it is as it was.
+ * From the best to the oldest. One thread submits and waits, so the kernel need not lock (6.0). It interrupts
+ * that thread for its part of a completion only when it sleeps (5.19), which lets it sleep elsewhere, see
+ * futex.h, and says in a shared word that there is such work. Or it is as it was. Rejected: DEFER_TASKRUN,
+ * which does that part only when the thread enters; a thread asleep on a futex would not be woken.
  */
 static const unsigned flavours[] = {
-    IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+    IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
     IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
     0,
 };

@@ -66,11 +66,18 @@ static inline bool di_ring_must_enter(const struct di_ring *ring)
     return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
 }
 
+/* How many completions were ever taken; equal to the tail when there is none. */
+static inline unsigned di_ring_taken(const struct di_ring *ring)
+{
+    /* relaxed: only this thread writes it */
+    return di_ring_relaxed(ring->u.cq.khead);
+}
+
 /* The oldest completion, copied out; false if there is none. */
 static inline bool di_ring_take(struct di_ring *ring, struct io_uring_cqe *cqe)
 {
     struct io_uring_cq *cq = &ring->u.cq;
-    unsigned head = di_ring_relaxed(cq->khead); /* relaxed: only this thread writes it */
+    unsigned head = di_ring_taken(ring);
     unsigned tail =
         atomic_load_explicit((const _Atomic unsigned *)cq->ktail, memory_order_acquire); /* [cq] */
     if (head == tail)

@@ -2,8 +2,10 @@
 target_sources(duct_lib PRIVATE
   io/due.c
   io/epoll.c
+  io/futex.c
   io/ring.c
   io/timer.c
   io/uring.c
+  io/uring_recall.c
   io/wake.c
 )

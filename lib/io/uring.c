@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The io_uring backend. An operation in flight is in exactly one place: in the kernel (its node in
- * flying), in the timers' heap, or with its result known in due. The kernel is given the
+ * flying), in the timers' heap, as the word we wait for ourselves (near, see lib/io/futex.h; the one
+ * that was submitted last), or with its result known in due. The kernel is given the
  * operation's address as a number to hand back and never follows it.
  *
  * Cancelling cannot hit the wrong life of an operation that is submitted again: entries are taken
@@ -13,44 +14,15 @@
 #include <stdlib.h>
 
 #include "lib/base/error.h"
-#include "lib/io/due.h"
-#include "lib/io/epoll.h"
-#include "lib/io/io.h"
-#include "lib/io/ring.h"
+#include "lib/io/futex.h"
+#include "lib/io/uring.h"
 #include "lib/io/uring_ops.h"
-#include "lib/io/wake.h"
-
-/* Numbers that are no operation's address. */
-enum { OF_CANCEL = 0, OF_WAKE = 1, OF_ALARM = 2 };
 
 /* How often wait may return with completions at hand and leave entries unsubmitted. */
 enum { PUT_OFF_MAX = 8 };
 
 /* How often a submission that the kernel has no memory for is tried again. */
 enum { TRIES_MAX = 100 };
-
-struct uring {
-    struct di_io io;
-    struct di_ring ring;
-    struct di_due due;
-    struct di_wake wake;
-    struct di_list flying;
-    struct di_list
-        recalled;        /* POLL and WORD operations taken back from the kernel, to go elsewhere */
-    struct di_io *epoll; /* goes on for us once exported, or NULL */
-    int exported;        /* its descriptor */
-    int64_t alarm;       /* when the kernel's timeout completes; 0: none is in flight */
-    struct __kernel_timespec alarm_in;
-    unsigned put_off;
-    bool woken;
-    bool wake_armed; /* the poll of the wake's eventfd is queued or in the kernel */
-    bool recalling;  /* what the kernel cancels although nobody asked is recalled */
-};
-
-static struct uring *of(struct di_io *io)
-{
-    return di_container(io, struct uring, io);
-}
 
 static void land(struct uring *u, const struct io_uring_cqe *cqe)
 {
@@ -82,12 +54,27 @@ static void land(struct uring *u, const struct io_uring_cqe *cqe)
     di_due_put(&u->due, op, result);
 }
 
+/* Spares the system call to be told so. Relaxed: the kernel looks again, ordered with the wake;
+ * whoever reads what the change announces loads the word anew. */
+static bool changed(const struct di_io_op *op)
+{
+    return atomic_load_explicit(op->word, memory_order_relaxed) != op->expected;
+}
+
+static void land_near(struct uring *u, int result)
+{
+    di_due_put(&u->due, u->near, result);
+    u->near = NULL;
+}
+
 /* Moves completions to due; no system call, and nobody is called. */
-static void harvest(struct uring *u)
+void di_uring_harvest(struct uring *u)
 {
     struct io_uring_cqe cqe;
     while (di_ring_take(&u->ring, &cqe))
         land(u, &cqe);
+    if (u->near != NULL && changed(u->near))
+        land_near(u, 0);
 }
 
 /*
@@ -100,7 +87,7 @@ static enum duct_err flush(struct uring *u)
     for (int i = 0; i < TRIES_MAX && di_ring_queued(&u->ring) > 0; i++) {
         err = di_ring_enter(&u->ring, 0);
         if (err == DUCT_EAGAIN) {
-            harvest(u);
+            di_uring_harvest(u);
             sched_yield();
         } else if (err) {
             break;
@@ -110,7 +97,7 @@ static enum duct_err flush(struct uring *u)
     return err;
 }
 
-static struct io_uring_sqe *next_entry(struct uring *u)
+struct io_uring_sqe *di_uring_next_entry(struct uring *u)
 {
     struct io_uring_sqe *sqe = di_ring_next(&u->ring);
     if (sqe != NULL)
@@ -121,7 +108,7 @@ static struct io_uring_sqe *next_entry(struct uring *u)
 
 static void arm_wake(struct uring *u)
 {
-    struct io_uring_sqe *sqe = u->wake_armed ? NULL : next_entry(u);
+    struct io_uring_sqe *sqe = u->wake_armed ? NULL : di_uring_next_entry(u);
     if (sqe == NULL)
         return;
     io_uring_prep_poll_multishot(sqe, u->wake.fd, POLLIN);
@@ -129,9 +116,9 @@ static void arm_wake(struct uring *u)
     u->wake_armed = true;
 }
 
-static void queue(struct uring *u, struct di_io_op *op)
+void di_uring_queue(struct uring *u, struct di_io_op *op)
 {
-    struct io_uring_sqe *sqe = next_entry(u);
+    struct io_uring_sqe *sqe = di_uring_next_entry(u);
     if (sqe == NULL) {
         di_due_put(&u->due, op, DI_IO_FAILED);
         return;
@@ -144,16 +131,22 @@ static void queue(struct uring *u, struct di_io_op *op)
     di_list_append(&u->flying, &op->node);
 }
 
-/* Spares the system call to be told so. Relaxed: the kernel looks again, ordered with the wake;
- * whoever reads what the change announces loads the word anew. */
-static bool changed(const struct di_io_op *op)
+/* The newest word is the one most likely to change next; the one before it is the kernel's to watch. */
+static void queue_word(struct uring *u, struct di_io_op *op)
 {
-    return atomic_load_explicit(op->word, memory_order_relaxed) != op->expected;
+    struct di_io_op *former = u->near;
+    if (!di_futex_available()) {
+        di_uring_queue(u, op);
+        return;
+    }
+    u->near = op;
+    if (former != NULL)
+        di_uring_queue(u, former);
 }
 
 static void uring_submit(struct di_io *io, struct di_io_op *op)
 {
-    struct uring *u = of(io);
+    struct uring *u = di_uring_of(io);
     if (u->epoll != NULL) {
         di_io_submit(u->epoll, op);
         return;
@@ -167,14 +160,16 @@ static void uring_submit(struct di_io *io, struct di_io_op *op)
         di_due_put(&u->due, op, DI_IO_FAILED);
     else if (op->kind == DI_IO_WORD && changed(op))
         di_due_put(&u->due, op, 0);
+    else if (op->kind == DI_IO_WORD)
+        queue_word(u, op);
     else
-        queue(u, op);
+        di_uring_queue(u, op);
 }
 
 /* False if there is no room: a later request may fare better. */
-static bool queue_cancel(struct uring *u, struct di_io_op *op)
+bool di_uring_queue_cancel(struct uring *u, struct di_io_op *op)
 {
-    struct io_uring_sqe *sqe = next_entry(u);
+    struct io_uring_sqe *sqe = di_uring_next_entry(u);
     if (sqe == NULL)
         return false;
     io_uring_prep_cancel(sqe, op, 0);
@@ -184,20 +179,22 @@ static bool queue_cancel(struct uring *u, struct di_io_op *op)
 
 static void uring_cancel(struct di_io *io, struct di_io_op *op)
 {
-    struct uring *u = of(io);
+    struct uring *u = di_uring_of(io);
     if (u->epoll != NULL)
         di_io_cancel(u->epoll, op);
     else if (!op->in_flight || op->ready || op->canceling)
         return;
     else if (op->kind == DI_IO_TIMER)
         di_due_cancel_timer(&u->due, op);
+    else if (op == u->near)
+        land_near(u, DI_IO_CANCELED);
     else
-        op->canceling = queue_cancel(u, op);
+        op->canceling = di_uring_queue_cancel(u, op);
 }
 
 static void uring_forget(struct di_io *io, struct di_io_op *op)
 {
-    struct uring *u = of(io);
+    struct uring *u = di_uring_of(io);
     if (u->epoll != NULL) /* else nothing of an operation stays behind its completion */
         di_io_forget(u->epoll, op);
 }
@@ -232,7 +229,7 @@ static int64_t limit_sleep(struct uring *u, int64_t until)
     int64_t left = until > 0 ? until - di_clock_now() : 0;
     if (left <= 0)
         return 0;
-    if (u->alarm != 0 || (sqe = next_entry(u)) == NULL)
+    if (u->alarm != 0 || (sqe = di_uring_next_entry(u)) == NULL)
         return left; /* earlier than the one in flight: a timer of its own */
     u->alarm_in =
         (struct __kernel_timespec){.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
@@ -242,24 +239,42 @@ static int64_t limit_sleep(struct uring *u, int64_t until)
     return -1;
 }
 
+/* Sleeps on the near word and whatever the ring watches. What completes on the way there may be the timeout
+ * that was to end this sleep, so the caller decides anew. */
+static enum duct_err sleep_near(struct uring *u, int64_t timeout)
+{
+    unsigned seen = di_ring_taken(&u->ring);
+    enum duct_err err = flush(u);
+    di_uring_harvest(u);
+    if (err || u->near == NULL || di_ring_taken(&u->ring) != seen)
+        return err;
+    int result =
+        di_futex_sleep(u->near->word, u->near->expected, u->ring.u.cq.ktail, seen, timeout);
+    if (result < 0)
+        land_near(u, DI_IO_FAILED);
+    return DUCT_OK;
+}
+
 /* One enter, asleep until the deadline or the next timer. */
-static enum duct_err enter(struct uring *u, int64_t deadline)
+enum duct_err di_uring_enter(struct uring *u, int64_t deadline)
 {
     int64_t timeout = limit_sleep(u, di_due_until(&u->due, deadline));
     if (!u->wake_armed)
         timeout = 0; /* no room for its poll: nobody could end this sleep */
     u->put_off = 0;
+    if (u->near != NULL && timeout != 0 && !di_ring_must_enter(&u->ring))
+        return sleep_near(u, timeout);
     enum duct_err err = di_ring_enter(&u->ring, timeout);
     if (err != DUCT_EAGAIN)
         return err;
-    harvest(u);
+    di_uring_harvest(u);
     err = flush(u);
     return err == DUCT_EAGAIN ? DUCT_OK : err; /* the caller loops until its deadline */
 }
 
 static enum duct_err collect(struct uring *u, int64_t deadline)
 {
-    harvest(u);
+    di_uring_harvest(u);
     di_due_expire(&u->due);
     for (;;) {
         if (!u->wake_armed)
@@ -267,10 +282,10 @@ static enum duct_err collect(struct uring *u, int64_t deadline)
         bool idle = !anything(u);
         if (!must_enter(u, idle, deadline))
             return DUCT_OK;
-        enum duct_err err = enter(u, idle ? deadline : 0);
+        enum duct_err err = di_uring_enter(u, idle ? deadline : 0);
         if (err)
             return err;
-        harvest(u);
+        di_uring_harvest(u);
         di_due_expire(&u->due);
         if (!idle || anything(u) || deadline == 0)
             return DUCT_OK;
@@ -281,7 +296,7 @@ static enum duct_err collect(struct uring *u, int64_t deadline)
 
 static enum duct_err uring_wait(struct di_io *io, int64_t deadline)
 {
-    struct uring *u = of(io);
+    struct uring *u = di_uring_of(io);
     if (u->epoll != NULL)
         return di_io_wait(u->epoll, deadline);
     enum duct_err err = collect(u, deadline < 0 ? 0 : deadline);
@@ -301,136 +316,16 @@ static int64_t uring_now(struct di_io *io)
 
 static void uring_wake(struct di_io *io)
 {
-    di_wake_ring(&of(io)->wake);
-}
-
-/*
- * Takes everything in flight back from the kernel, and waits for its answers, because until then it
- * holds references to the descriptors: a peer would not see the end of a socket that was closed.
- * What turns out to have completed keeps its result. Cancelled one by one: "all of this ring" is
- * newer than what we need (5.19). Making room may harvest, which takes operations out of either
- * list: hence no walk along the links.
- */
-static void recall(struct uring *u)
-{
-    u->recalling = true;
-    while (!di_list_empty(&u->flying)) {
-        struct di_list asked;
-        di_list_init(&asked);
-        di_list_splice(&asked, &u->flying);
-        while (!di_list_empty(&asked)) {
-            struct di_io_op *op = di_container(asked.next, struct di_io_op, node);
-            di_list_remove(&op->node);
-            di_list_append(&u->flying, &op->node);
-            (void)queue_cancel(u, op);
-        }
-        if (enter(u, INT64_MAX) != DUCT_OK)
-            break; /* not our thread, or worse; the ring's end ends its waits, if later */
-        harvest(u);
-    }
-    di_list_splice(&u->recalled, &u->flying);
-    u->recalling = false;
-}
-
-static struct di_io_op *next_recalled(struct uring *u)
-{
-    if (di_list_empty(&u->recalled))
-        return NULL;
-    struct di_io_op *op = di_container(u->recalled.next, struct di_io_op, node);
-    di_list_remove(&op->node);
-    return op;
-}
-
-/* Takes back what is the loop's own: the poll of its wake, and its timeout. */
-static void recall_own(struct uring *u)
-{
-    struct io_uring_sqe *sqe;
-    if (u->wake_armed && (sqe = next_entry(u)) != NULL) {
-        io_uring_prep_cancel64(sqe, OF_WAKE, 0);
-        sqe->user_data = OF_CANCEL;
-    }
-    if (u->alarm != 0 && (sqe = next_entry(u)) != NULL) {
-        io_uring_prep_timeout_remove(sqe, OF_ALARM, 0);
-        sqe->user_data = OF_CANCEL;
-    }
-    while (u->wake_armed || u->alarm != 0) {
-        enum duct_err err = di_ring_enter(&u->ring, -1); /* not enter(), which asks for timeouts */
-        if (err != DUCT_OK && err != DUCT_EAGAIN)
-            break;
-        harvest(u);
-    }
-}
-
-/*
- * The ring stays, empty: its end would interrupt this thread once more, some milliseconds later,
- * and fail an epoll_wait with EINTR just when a foreign loop begins to sleep on the descriptor.
- */
-static int uring_fd(struct di_io *io)
-{
-    struct uring *u = of(io);
-    if (u->epoll != NULL)
-        return u->exported;
-    struct di_io *epoll;
-    if (di_epoll_open_exported(&epoll, &u->wake, &u->exported))
-        return -1;
-    recall(u);
-    recall_own(u);
-    io->can = 0;
-    u->epoll = epoll;
-    for (struct di_io_op *op; (op = next_recalled(u)) != NULL;) {
-        if (op->canceling)
-            di_due_put(&u->due, op, DI_IO_CANCELED);
-        else
-            di_io_submit(epoll, op); /* a WORD fails there */
-    }
-    di_epoll_inherit(epoll, &u->due);
-    if (u->woken)
-        di_wake_ring(&u->wake); /* taken, and not yet reported */
-    return u->exported;
-}
-
-/*
- * The kernel ties a ring, and the waits in it, to one thread, so another thread builds a ring of
- * its own and repeats the waits, which asks the same question again: is it ready, has it changed.
- * What the former ring had answered already is kept, but for cancellations that nobody asked for:
- * those come from the former thread's end. It is not possible to empty the former ring first, since
- * only its thread may enter it; its waits end shortly after, on the kernel's own account. A futex
- * wake meant for one waiter could meanwhile go to a former wait: hence the rule that changers wake
- * all.
- */
-static enum duct_err uring_adopt(struct di_io *io)
-{
-    struct uring *u = of(io);
-    if (u->epoll != NULL)
-        return di_io_adopt(u->epoll);
-    struct di_ring fresh;
-    enum duct_err err = di_ring_open(&fresh);
-    if (err)
-        return err;
-    u->recalling = true;
-    harvest(u);
-    u->recalling = false;
-    di_list_splice(&u->recalled, &u->flying);
-    di_ring_close(&u->ring);
-    u->ring = fresh;
-    u->wake_armed = false;
-    u->alarm = 0;
-    for (struct di_io_op *op; (op = next_recalled(u)) != NULL;) {
-        if (op->canceling)
-            di_due_put(&u->due, op, DI_IO_CANCELED);
-        else
-            queue(u, op);
-    }
-    return DUCT_OK;
+    di_wake_ring(&di_uring_of(io)->wake);
 }
 
 static void uring_close(struct di_io *io)
 {
-    struct uring *u = of(io);
+    struct uring *u = di_uring_of(io);
     u->due.closing = true;
     di_due_cancel_timers(&u->due);
-    recall(u);
-    for (struct di_io_op *op; (op = next_recalled(u)) != NULL;)
+    di_uring_recall(u);
+    for (struct di_io_op *op; (op = di_uring_next_recalled(u)) != NULL;)
         di_due_put(&u->due, op, DI_IO_CANCELED);
     while (di_due_run(&u->due))
         continue; /* what done() submits now is canceled too */
@@ -477,8 +372,8 @@ const struct di_io_backend di_io_uring = {
     .wait = uring_wait,
     .now = uring_now,
     .wake = uring_wake,
-    .fd = uring_fd,
-    .adopt = uring_adopt,
+    .fd = di_uring_fd,
+    .adopt = di_uring_adopt,
 };
 
 /* Only an answer that will not change is kept: a process short of descriptors may ask again. */

@@ -75,16 +75,23 @@ EACH_BACKEND(a_word_that_is_equal_waits_until_woken)
     cr_assert_eq(p.result, 0);
 }
 
-EACH_BACKEND(an_address_that_is_none_fails)
+/* Nobody else can have a private page, nor can it change: the kernel refuses. */
+EACH_BACKEND(a_word_that_nobody_can_change_fails)
 {
     can_word(*loop);
     _Atomic uint32_t *page =
         mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    struct probe p = word_probe(page, 0);
-    di_io_submit(*loop, &p.op); /* looked at here, gone when the kernel looks */
-    munmap(page, 4096);
-    cr_assert_eq(di_io_wait(*loop, INT64_MAX), DUCT_OK);
+    atomic_store_explicit(page, 1, memory_order_relaxed);
+    cr_assert_eq(mprotect(page, 4096, PROT_READ), 0);
+    struct probe p = word_probe(page, 1);
+    struct probe q = word_probe(page, 1); /* a loop may wait for its newest word by other means */
+    di_io_submit(*loop, &p.op);
+    di_io_submit(*loop, &q.op);
+    while (p.count == 0 || q.count == 0)
+        cr_assert_eq(di_io_wait(*loop, INT64_MAX), DUCT_OK);
     cr_assert_eq(p.result, DI_IO_FAILED);
+    cr_assert_eq(q.result, DI_IO_FAILED);
+    munmap(page, 4096);
 }
 
 /* What the library does: the word is the peer's, mapped read-only here, writable there. */
@@ -183,6 +190,79 @@ EACH_BACKEND(thousands_of_words_and_polls_at_once)
         cr_assert(on_words[i].count == 1 && on_words[i].result == 0);
     for (int i = 0; i < FDS; i++)
         cr_assert(on_fds[i].count == 1 && on_fds[i].result == POLLIN);
+}
+
+/* --- whatever the loop has open ends a sleep, also one on the newest word --- */
+
+enum { BY_OLDER_WORD, BY_NEWEST_WORD, BY_FD, BY_WAKE, WAYS };
+
+struct sleep_ender {
+    struct di_io *loop;
+    pid_t sleeper;
+    _Atomic uint32_t words[2];
+    int fd;
+    _Atomic int round; /* the sleeper's; it is about to sleep */
+};
+
+enum { ROUNDS = 200 * WAYS };
+
+static void *end_sleeps(void *arg)
+{
+    struct sleep_ender *e = arg;
+    for (int round = 0; round < ROUNDS; round++) {
+        while (atomic_load_explicit(&e->round, memory_order_acquire) <= round)
+            continue;
+        until_asleep(e->sleeper);
+        switch (round % WAYS) {
+        case BY_OLDER_WORD:
+        case BY_NEWEST_WORD:
+            atomic_fetch_add_explicit(&e->words[round % WAYS], 1, memory_order_release);
+            wake_word(&e->words[round % WAYS]);
+            break;
+        case BY_FD:
+            raise_fd(e->fd);
+            break;
+        default:
+            di_io_wake(e->loop);
+        }
+    }
+    return NULL;
+}
+
+EACH_BACKEND(anything_ends_a_sleep_on_words)
+{
+    can_word(*loop);
+    struct sleep_ender e = {.loop = *loop, .sleeper = gettid(), .fd = event_fd()};
+    struct probe words[2] = {word_probe(&e.words[0], 0), word_probe(&e.words[1], 0)};
+    struct probe fd = poll_probe(e.fd, POLLIN);
+    const struct probe *expected[WAYS] = {&words[0], &words[1], &fd, NULL};
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, end_sleeps, &e), 0);
+    di_io_submit(*loop, &fd.op);
+    for (int round = 0; round < ROUNDS; round++) {
+        const struct probe *by = expected[round % WAYS];
+        int before = by != NULL ? by->count : 0;
+        for (int i = 0; i < 2; i++) {
+            words[i].op.expected = atomic_load_explicit(&e.words[i], memory_order_acquire);
+            if (!words[i].op.in_flight)
+                di_io_submit(*loop, &words[i].op);
+        }
+        atomic_store_explicit(&e.round, round + 1, memory_order_release);
+        cr_assert_eq(di_io_wait(*loop, di_io_now(*loop) + 10000 * MS), DUCT_OK);
+        if (by != NULL)
+            cr_assert_eq(by->count, before + 1, "round %d", round);
+        if (by == &fd) {
+            drain_fd(e.fd);
+            di_io_submit(*loop, &fd.op);
+        }
+    }
+    pthread_join(thread, NULL);
+    /* And so does the clock. */
+    int64_t deadline = di_io_now(*loop) + MS;
+    cr_assert_eq(di_io_wait(*loop, deadline), DUCT_EAGAIN);
+    cr_assert_geq(di_io_now(*loop), deadline);
+    end(loop);
+    close(e.fd);
 }
 
 /* --- no wake is lost: a thread changes the word as fast as it can, in step with the waiter --- */

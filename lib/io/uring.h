@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DI_IO_URING_H
+#define DI_IO_URING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/io/due.h"
+#include "lib/io/io.h"
+#include "lib/io/ring.h"
+#include "lib/io/wake.h"
+
+/*
+ * What the files of the io_uring backend share: uring.c, which submits and waits, and uring_recall.c, which
+ * takes everything back for another loop or another thread.
+ */
+
+/* Numbers that are no operation's address. */
+enum { OF_CANCEL = 0, OF_WAKE = 1, OF_ALARM = 2 };
+
+struct uring {
+    struct di_io io;
+    struct di_ring ring;
+    struct di_due due;
+    struct di_wake wake;
+    struct di_list flying;
+    struct di_list
+        recalled; /* POLL and WORD operations taken back from the kernel, to go elsewhere */
+    struct di_io_op *near; /* the word that wait sleeps on beside the ring, or NULL */
+    struct di_io *epoll;   /* goes on for us once exported, or NULL */
+    int exported;          /* its descriptor */
+    int64_t alarm;         /* when the kernel's timeout completes; 0: none is in flight */
+    struct __kernel_timespec alarm_in;
+    unsigned put_off;
+    bool woken;
+    bool wake_armed; /* the poll of the wake's eventfd is queued or in the kernel */
+    bool recalling;  /* what the kernel cancels although nobody asked is recalled */
+};
+
+static inline struct uring *di_uring_of(struct di_io *io)
+{
+    return di_container(io, struct uring, io);
+}
+
+/* A free entry, made by submitting if need be, or NULL. */
+struct io_uring_sqe *di_uring_next_entry(struct uring *u);
+
+/* Queues a POLL or WORD operation for the kernel. */
+void di_uring_queue(struct uring *u, struct di_io_op *op);
+
+/* Queues a request to cancel it; false if there is no room: a later request may fare better. */
+bool di_uring_queue_cancel(struct uring *u, struct di_io_op *op);
+
+/* Moves completions to due; no system call, and nobody is called. */
+void di_uring_harvest(struct uring *u);
+
+/* Sleeps, until the deadline or the next timer at most, and lets the kernel take what is queued. */
+enum duct_err di_uring_enter(struct uring *u, int64_t deadline) DUCT_NODISCARD;
+
+/* Every operation is in recalled, or due, when it returns. */
+void di_uring_recall(struct uring *u);
+struct di_io_op *di_uring_next_recalled(struct uring *u);
+
+int di_uring_fd(struct di_io *io);
+enum duct_err di_uring_adopt(struct di_io *io);
+
+#endif
