@@ -2,11 +2,11 @@
 #ifndef DI_SHM_CELLS_H
 #define DI_SHM_CELLS_H
 
-#include <ck_stack.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/base/stack.h"
 #include "shm/layout.h"
 
 /*
@@ -21,7 +21,7 @@ struct di_cell {
     uint32_t index;
     uint32_t generation;
     struct di_cell *next;
-    ck_stack_entry_t posted; /* for a release by another thread */
+    struct di_node posted; /* for a release by another thread */
     bool taken;
     _Atomic bool claimed; /* another thread released it, and the owner does not know yet */
 };

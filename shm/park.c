@@ -16,6 +16,8 @@
  * Edges of this file, explained in park.h:
  *   [park]  Dekker pair: park word stored, fence, look  |  published, fence, park word loaded
  *   [bell]  park word seen, bell bumped with release    |  bell loaded, acquire, next word stored
+ *   [bellfd] the descriptor received, its number stored with release (transports/link.c)
+ *                                                       |  number loaded with acquire
  */
 
 uint32_t di_sleeper_bell(const struct di_sleeper *sleeper)
@@ -92,8 +94,8 @@ void di_ringer_ring(struct di_ringer *ringer, enum di_doorbell doorbell)
     const uint64_t one = 1;
     const unsigned char byte = DI_SOCKET_RING;
     int saved = errno;
-    /* Relaxed: a number; nothing else is to be seen with it. */
-    int eventfd = atomic_load_explicit(&ringer->eventfd, memory_order_relaxed);
+    /* [bellfd] observes: the descriptor behind the number, which the other half may have received. */
+    int eventfd = atomic_load_explicit(&ringer->eventfd, memory_order_acquire);
 
     ringer->rings++;
     ringer->last = doorbell;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shm/receiver.h"
 
-#include <ck_pr.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,7 +54,7 @@ enum duct_err di_receiver_init(struct di_receiver *receiver, const struct di_rec
     receiver->max_msg = peer_header->max_msg;
     receiver->batch = eighth < 1 ? 1 : eighth > 64 ? 64 : eighth;
     receiver->peer_geometry = parts->peer_geometry;
-    ck_stack_init(&receiver->posted);
+    di_stack_init(&receiver->posted);
     di_receiver_release_init(receiver);
     if (!di_cells_init(&receiver->cells, parts->cells_max))
         return di_fail(DUCT_ENOMEMORY, "no memory for the small messages to be held");

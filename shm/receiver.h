@@ -2,15 +2,15 @@
 #ifndef DI_SHM_RECEIVER_H
 #define DI_SHM_RECEIVER_H
 
-#include <ck_stack.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include <duct/message.h>
 
-#include "lib/base/msg_owner.h"
 #include "lib/base/crash.h"
+#include "lib/base/msg_owner.h"
+#include "lib/base/stack.h"
 #include "shm/cells.h"
 #include "shm/distance.h"
 #include "shm/geometry.h"
@@ -40,7 +40,7 @@ struct di_arrived {
     const DI_PEER void *data;
     uint32_t size;
     uint32_t generation;
-    ck_stack_entry_t posted; /* for a release by another thread */
+    struct di_node posted; /* for a release by another thread */
     bool held;
     _Atomic bool claimed; /* another thread released it, and the owner does not know yet */
 };
@@ -80,7 +80,7 @@ struct di_receiver {
     void (*freed)(struct di_receiver *receiver); /* the last message is back, and it is closed */
     void (*awake)(
         struct di_receiver *receiver); /* it went asymmetric: arm again before any sleep */
-    ck_stack_t posted;                 /* of di_cell.posted and di_arrived.posted */
+    struct di_stack posted;            /* of di_cell.posted and di_arrived.posted */
     _Atomic uint32_t posted_any;
     _Atomic uint32_t pins; /* other threads inside a release right now */
     _Atomic bool closed;

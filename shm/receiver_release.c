@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <ck_pr.h>
-#include <ck_stack.h>
 
 #include "lib/base/error.h"
 #include "lib/base/list.h"
@@ -24,10 +23,6 @@
  *   [orphan]   closed stored, pins read  |  pins raised, closed read
  *   [last]     a release's reads, balance raised  |  balance seen to be zero, receiver freed
  */
-
-/* From a node to what it lies in; which of the two that is, its address tells: all blocks are one array. */
-CK_STACK_CONTAINER(struct di_cell, posted, cell_of_node)
-CK_STACK_CONTAINER(struct di_arrived, posted, block_of_node)
 
 static enum duct_err not_held(void)
 {
@@ -74,20 +69,20 @@ void di_receiver_collect(struct di_receiver *receiver)
     /* [release] observes: what the releasing threads did before they pushed. Cleared before the
      * stack is taken, so that a later push posts again. */
     atomic_exchange_explicit(&receiver->posted_any, 0, memory_order_seq_cst);
-    ck_stack_entry_t *node = ck_stack_batch_pop_upmc(&receiver->posted);
-    ck_pr_fence_acquire();
+    struct di_node *node = di_stack_take(&receiver->posted);
     while (node != NULL) {
-        ck_stack_entry_t *next = node->next;
+        struct di_node *next = node->next;
         char *first = (char *)receiver->blocks;
         char *end = (char *)(receiver->blocks + receiver->peer_geometry->blocks_max);
 
+        /* Which of the two it lies in, its address tells: all blocks are one array. */
         if ((char *)node >= first && (char *)node < end) {
-            struct di_arrived *block = block_of_node(node);
+            struct di_arrived *block = di_container(node, struct di_arrived, posted);
             /* Relaxed: nobody holds it until it comes again. */
             atomic_store_explicit(&block->claimed, false, memory_order_relaxed);
             give_block_back(receiver, block);
         } else {
-            struct di_cell *cell = cell_of_node(node);
+            struct di_cell *cell = di_container(node, struct di_cell, posted);
             /* Relaxed: as above. */
             atomic_store_explicit(&cell->claimed, false, memory_order_relaxed);
             di_cells_give_back(&receiver->cells, cell);
@@ -114,10 +109,8 @@ static void release_elsewhere(struct di_receiver *receiver, struct di_cell *cell
     atomic_fetch_add_explicit(&receiver->pins, 1, memory_order_seq_cst);
     bool closed = atomic_load_explicit(&receiver->closed, memory_order_seq_cst);
     if (!closed) {
-        /* [release] publishes: our reads of the payload. */
-        ck_pr_fence_release();
-        ck_stack_push_upmc(&receiver->posted, cell != NULL ? &cell->posted : &block->posted);
-        /* [release] publishes: the node. */
+        di_stack_push(&receiver->posted, cell != NULL ? &cell->posted : &block->posted);
+        /* [release] publishes: our reads of the payload, and the node. */
         if (atomic_exchange_explicit(&receiver->posted_any, 1, memory_order_seq_cst) == 0)
             receiver->post(receiver);
     }

@@ -19,6 +19,7 @@
  * Edges of this file:
  *   [refs]   a half's last touch, count lowered with release | count seen to be zero with acquire
  *   [ended]  the reason written, ended stored with release   | ended loaded with acquire
+ *   [bellfd] the descriptor received, its number stored with release | loaded with acquire (shm/park.c)
  */
 
 enum duct_err link_open(struct link **out, const struct duct_options *options)
@@ -284,8 +285,8 @@ static enum duct_err take_eventfd(struct link *link, struct di_control_msg *msg)
     link->peer_eventfd[note.value] = msg->fds[0];
     di_fork_close_in_child(msg->fds[0]);
     msg->fd_count = 0;
-    /* Relaxed: a number; nothing else is to be seen with it. */
-    atomic_store_explicit(&ringer->eventfd, link->peer_eventfd[note.value], memory_order_relaxed);
+    /* [bellfd] publishes: the descriptor behind the number, to the half that rings. */
+    atomic_store_explicit(&ringer->eventfd, link->peer_eventfd[note.value], memory_order_release);
     return DUCT_OK;
 }
 

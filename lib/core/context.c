@@ -79,7 +79,7 @@ enum duct_err duct_context_open(struct duct_context **context,
     di_list_init(&made->pipes);
     di_list_init(&made->listeners);
     di_list_init(&made->active);
-    ck_stack_init(&made->posts);
+    di_stack_init(&made->posts);
     made->on_event = o.on_event;
     made->user = o.user;
     made->magic = DI_CONTEXT_MAGIC;
@@ -112,9 +112,9 @@ void di_context_run_posts(struct duct_context *context)
     /* [post] observes: the nodes pushed before. */
     if (atomic_exchange_explicit(&context->posted, 0, memory_order_acquire) == 0)
         return;
-    ck_stack_entry_t *node = ck_stack_batch_pop_upmc(&context->posts);
+    struct di_node *node = di_stack_take(&context->posts);
     while (node != NULL) {
-        ck_stack_entry_t *next = node->next;
+        struct di_node *next = node->next;
         struct di_post *post = di_container(node, struct di_post, node);
         /* [queued] publishes: the node is ours no more, and may be pushed again. */
         atomic_store_explicit(&post->queued, 0, memory_order_release);
@@ -128,7 +128,7 @@ void di_context_post(struct duct_context *context, struct di_post *post)
     /* [queued] observes: the owner is done with the node. */
     if (atomic_exchange_explicit(&post->queued, 1, memory_order_acq_rel) != 0)
         return;
-    ck_stack_push_upmc(&context->posts, &post->node);
+    di_stack_push(&context->posts, &post->node);
     /* [post] publishes: the node. */
     atomic_store_explicit(&context->posted, 1, memory_order_release);
     di_io_wake(context->io);

@@ -2,7 +2,6 @@
 #ifndef DI_CORE_CONTEXT_H
 #define DI_CORE_CONTEXT_H
 
-#include <ck_stack.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -10,6 +9,7 @@
 #include <duct/context.h>
 
 #include "lib/base/list.h"
+#include "lib/base/stack.h"
 #include "lib/base/thread.h"
 #include "lib/io/io.h"
 
@@ -38,13 +38,13 @@ struct duct_context {
 
     _Atomic uint32_t cancel; /* duct_context_cancel() not yet seen */
     _Atomic uint32_t woken;  /* duct_context_wake() not yet seen */
-    ck_stack_t posts;        /* struct di_post, from other threads */
+    struct di_stack posts;   /* struct di_post, from other threads */
     _Atomic uint32_t posted;
 };
 
 /* Something another thread wants done by the owner; in the queue once at most. */
 struct di_post {
-    ck_stack_entry_t node;
+    struct di_node node;
     void (*run)(struct di_post *post);
     _Atomic uint32_t queued;
 };

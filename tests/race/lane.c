@@ -12,17 +12,6 @@
 #include "lib/base/list.h"
 #include "lib/base/thread.h"
 
-/*
- * Where ThreadSanitizer cannot know better: ck_stack reads its head with a plain load before it
- * compares and swaps it; and a descriptor that came by message is rung by its number, which is all
- * there is to see. It looks for this function by its name.
- */
-__attribute__((visibility("default"))) const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-    return "race:ck_pr_md_load_ptr\nrace:di_ringer_ring\n";
-}
-
 static void on_post(struct di_receiver *receiver)
 {
     struct lane_side *side = di_container(receiver, struct lane_side, receiver);
