@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/hostile/beside.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/core/context.h"
+
+const char *playing = "";
+
+enum { ROUNDS = 20 };
+
+/* More turns than any case needs. */
+enum { TURNS_MAX = 100000 };
+
+/* ---- Opening ---- */
+
+static void *dial_all(void *arg)
+{
+    struct beside *b = arg;
+    struct duct_options options = DUCT_OPTIONS_INIT;
+
+    MUST(duct_context_adopt(b->clients) == DUCT_OK);
+    options.context = b->clients;
+    options.dial_ns = SOON;
+    for (unsigned i = 0; i < HONEST; i++)
+        GIVES(duct_dial(&b->there[i], b->url, &options), DUCT_OK);
+    return NULL;
+}
+
+static struct duct_context *open_context(enum duct_io io)
+{
+    struct duct_context_options options = DUCT_CONTEXT_OPTIONS_INIT;
+    struct duct_context *context;
+
+    options.io = io;
+    GIVES(duct_context_open(&context, &options), DUCT_OK);
+    meter_context(context);
+    return context;
+}
+
+static void open_all(struct beside *b, enum duct_io io, const char *query, const char *more)
+{
+    struct duct_options options = DUCT_OPTIONS_INIT;
+    pthread_t thread;
+
+    memset(b, 0, sizeof(*b));
+    b->peer.socket = b->peer.outbox_fd = b->peer.pool_fd = -1;
+    b->peer.their_fds[0] = b->peer.their_fds[1] = -1;
+    snprintf(b->url, sizeof(b->url), "shm://hostile?wait=park%s%s%s", query,
+             more != NULL ? "&" : "", more != NULL ? more : "");
+    b->server = open_context(io);
+    b->clients = open_context(io);
+    options.context = b->server;
+    GIVES(duct_listen(&b->listener, b->url, &options), DUCT_OK);
+    snprintf(b->path, sizeof(b->path), "%s", duct_listener_path(b->listener));
+    MUST(pthread_create(&thread, NULL, dial_all, b) == 0);
+    for (unsigned i = 0; i < HONEST; i++)
+        GIVES(duct_accept(b->listener, &b->here[i], SOON), DUCT_OK);
+    MUST(pthread_join(thread, NULL) == 0);
+    MUST(duct_context_adopt(b->clients) == DUCT_OK);
+    for (unsigned i = 0; i < HONEST; i++)
+        duct_pipe_set_user(b->here[i], &b->here[i]);
+}
+
+/* ---- The honest ---- */
+
+static void answer(struct duct_pipe *pipe)
+{
+    uint64_t bytes;
+    size_t size;
+
+    GIVES(duct_read(pipe, &bytes, sizeof(bytes), &size, NULL, 0), DUCT_OK);
+    MUST(size == sizeof(bytes));
+    GIVES(duct_write(pipe, &bytes, size, 0, 0), DUCT_OK);
+}
+
+void beside_round(struct beside *b)
+{
+    struct duct_event events[HONEST + 2];
+    unsigned open = HONEST;
+    size_t count;
+
+    for (unsigned i = 0; i < HONEST; i++) {
+        uint64_t bytes = b->sent + i;
+        GIVES(duct_write(b->there[i], &bytes, sizeof(bytes), 0, SOON), DUCT_OK);
+    }
+    for (unsigned turn = 0; open > 0; turn++) {
+        MUST(turn < TURNS_MAX);
+        GIVES(duct_context_wait(b->server, events, HONEST + 2, &count, SOON), DUCT_OK);
+        for (size_t i = 0; i < count; i++) {
+            if (events[i].user == NULL)
+                continue;
+            MUST(events[i].type == DUCT_EVENT_READABLE || events[i].type == DUCT_EVENT_STATE);
+            if (events[i].type != DUCT_EVENT_READABLE)
+                continue;
+            answer(events[i].pipe);
+            open--;
+        }
+    }
+    for (unsigned i = 0; i < HONEST; i++) {
+        uint64_t bytes;
+        size_t size;
+        GIVES(duct_read(b->there[i], &bytes, sizeof(bytes), &size, NULL, SOON), DUCT_OK);
+        MUST(size == sizeof(bytes) && bytes == b->sent + i);
+    }
+    b->sent += HONEST;
+    beside_turn(b);
+}
+
+unsigned beside_turn(struct beside *b)
+{
+    struct duct_event events[HONEST + 2];
+    unsigned seen = 0;
+    size_t count;
+
+    enum duct_err err = duct_context_wait(b->server, events, HONEST + 2, &count, 0);
+    MUST(err == DUCT_OK || err == DUCT_EAGAIN);
+    for (size_t i = 0; err == DUCT_OK && i < count; i++) {
+        MUST(events[i].user == NULL || events[i].type == DUCT_EVENT_STATE);
+        if (events[i].user == NULL)
+            seen |= 1u << events[i].type;
+    }
+    return seen;
+}
+
+/* What some rounds cost. Nobody looks at the kernel only because a millisecond is over: that would
+ * count time. */
+static void weigh(struct beside *b, struct cost *cost)
+{
+    /* The first rounds allocate, and settle who is armed. */
+    for (unsigned i = 0; i < 3; i++)
+        beside_round(b);
+    b->server->looked_at = b->clients->looked_at = INT64_MAX / 2;
+    meter_begin();
+    for (unsigned i = 0; i < ROUNDS; i++)
+        beside_round(b);
+    meter_end(cost);
+    b->server->looked_at = b->clients->looked_at = 0;
+}
+
+/* ---- The peer ---- */
+
+void beside_refused(struct beside *b, uint64_t before)
+{
+    for (unsigned i = 0; duct_listener_refused(b->listener) == before; i++) {
+        MUST(i < TURNS_MAX);
+        beside_turn(b);
+    }
+    MUST(duct_listener_refused(b->listener) == before + 1);
+}
+
+static void next_message(struct beside *b, struct peer_message *message)
+{
+    for (unsigned i = 0; !peer_take(&b->peer, message); i++) {
+        MUST(i < TURNS_MAX);
+        beside_turn(b);
+    }
+}
+
+void beside_say_hello(struct beside *b)
+{
+    struct peer_message message;
+    struct peer_hello hello;
+
+    MUST(peer_send(&b->peer, &b->peer.said, sizeof(b->peer.said), NULL, 0));
+    next_message(b, &message);
+    memcpy(&hello, message.bytes, sizeof(hello));
+    MUST(message.size == sizeof(hello) && hello.type == PEER_HELLO);
+    MUST(hello.magic == PEER_MAGIC && hello.session == b->peer.session);
+    MUST(peer_map(&b->peer, &message));
+    peer_make(&b->peer, hello.blocks);
+}
+
+void beside_share(struct beside *b)
+{
+    const int fds[] = {b->peer.outbox_fd, b->peer.pool_fd};
+    struct peer_message message;
+
+    MUST(peer_note(&b->peer, PEER_SEGMENTS, 0, fds, 2));
+    next_message(b, &message);
+    MUST(message.size == sizeof(struct peer_note) && message.bytes[0] == PEER_READY);
+}
+
+void beside_meet(struct beside *b)
+{
+    peer_connect(&b->peer, b->path);
+    beside_say_hello(b);
+    beside_share(b);
+    GIVES(duct_accept(b->listener, &b->victim, SOON), DUCT_OK);
+}
+
+void beside_ends(struct beside *b, enum duct_err expected)
+{
+    struct duct_pipe_info info = DUCT_PIPE_INFO_INIT;
+
+    beside_turn(b);
+    GIVES(duct_pipe_info(b->victim, &info), DUCT_OK);
+    if (info.end != expected) {
+        fprintf(stderr, "%s: the pipe's end is %s, expected %s (%s)\n", playing,
+                duct_err_name(info.end), duct_err_name(expected), duct_err_detail());
+        abort();
+    }
+    beside_part(b);
+}
+
+void beside_part(struct beside *b)
+{
+    if (b->victim != NULL)
+        duct_pipe_close(b->victim);
+    b->victim = NULL;
+    if (b->peer.socket >= 0)
+        peer_close(&b->peer);
+    beside_turn(b);
+}
+
+unsigned beside_descriptors(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    unsigned count = 0;
+
+    MUST(dir != NULL);
+    while (readdir(dir) != NULL)
+        count++;
+    closedir(dir);
+    return count;
+}
+
+/* ---- All plays ---- */
+
+static void play_one(const struct play *play, enum duct_io io, const char *query)
+{
+    struct cost before, after;
+    struct beside b;
+    char name[160];
+
+    snprintf(name, sizeof(name), "%s%s on %s", play->name, query,
+             io == DUCT_IO_URING ? "uring" : "epoll");
+    playing = name;
+    unsigned open = beside_descriptors();
+    open_all(&b, io, query, play->more);
+    weigh(&b, &before);
+    play->run(&b);
+    weigh(&b, &after);
+    printf("%-56s %lu turns and %lu calls for %d rounds, before %lu and %lu\n", name, after.steps,
+           after.calls, ROUNDS, before.steps, before.calls);
+    MUST(after.steps <= before.steps);
+    MUST(after.calls <= before.calls);
+    beside_part(&b);
+    duct_context_close(b.clients);
+    duct_context_close(b.server);
+    MUST(beside_descriptors() == open);
+    playing = "";
+}
+
+static bool have(enum duct_io io)
+{
+    struct duct_context_options options = DUCT_CONTEXT_OPTIONS_INIT;
+    struct duct_context *context;
+    const char *only = getenv("DUCT_IO");
+
+    if (only != NULL && strcmp(only, io == DUCT_IO_URING ? "uring" : "epoll") != 0)
+        return false;
+    options.io = io;
+    enum duct_err err = duct_context_open(&context, &options);
+    MUST(err == DUCT_OK || err == DUCT_ENOTSUP);
+    if (err == DUCT_OK)
+        duct_context_close(context);
+    return err == DUCT_OK;
+}
+
+int play_all(const struct play *plays, size_t count)
+{
+    static const enum duct_io backends[] = {DUCT_IO_URING, DUCT_IO_EPOLL};
+    char directory[] = "/tmp/duct-hostile-XXXXXX";
+    char below[sizeof(directory) + 8];
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    MUST(mkdtemp(directory) != NULL);
+    setenv("XDG_RUNTIME_DIR", directory, 1);
+    for (unsigned k = 0; k < 2; k++) {
+        for (size_t i = 0; have(backends[k]) && i < count; i++) {
+            if (plays[i].how & PLAY_DEFAULT)
+                play_one(&plays[i], backends[k], "");
+            if (plays[i].how & PLAY_UNTRUSTED)
+                play_one(&plays[i], backends[k], "&untrusted=1");
+        }
+    }
+    snprintf(below, sizeof(below), "%s/duct", directory);
+    MUST(rmdir(below) == 0 && rmdir(directory) == 0);
+    return 0;
+}
