@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "lib/base/crash.h"
 #include "lib/base/error.h"
 #include "lib/base/fork.h"
+#include "lib/base/system.h"
 
 /* ---- From name to path ---- */
 
@@ -140,14 +142,31 @@ static int listener_pid(const char *path)
     return credentials.pid;
 }
 
+/*
+ * Who refused us the lock is a janitor, or has let go of it meanwhile. It holds a lock for the time of some
+ * ten system calls; a listener that starts just then should not have to be started again. Past that time it
+ * is stopped, or is not what it says.
+ */
+#define JANITOR_NS_MAX 200000000
+
+static bool is_janitors(int fd, int64_t since)
+{
+    struct flock ask = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    if (di_coarse_now() - since > JANITOR_NS_MAX || fcntl(fd, F_OFD_GETLK, &ask) != 0)
+        return false;
+    return ask.l_type == F_UNLCK || ask.l_len == DI_JANITOR_LOCK;
+}
+
 /* Takes the lock file's write lock. The file may be unlinked by its last owner just as we open it:
  * then the lock is on a file that nobody else will find, and we open again. */
 static enum duct_err take_lock(struct di_bound *bound)
 {
     char path[sizeof(bound->path) + 8];
     struct stat ours, named;
+    int64_t since = di_coarse_now();
 
-    snprintf(path, sizeof(path), "%s.lock", bound->path);
+    snprintf(path, sizeof(path), "%s" DI_LOCK_SUFFIX, bound->path);
     for (int attempt = 0; attempt < 100; attempt++) {
         struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -156,8 +175,14 @@ static enum duct_err take_lock(struct di_bound *bound)
             return di_fail_os(errno, "opening the lock %s", path);
         DI_CRASH_POINT("names.lock_opened");
         if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
-            int pid = listener_pid(bound->path);
+            bool again = is_janitors(fd, since);
             close(fd);
+            if (again) {
+                attempt--; /* it is time that ends this, not a count */
+                sched_yield();
+                continue;
+            }
+            int pid = listener_pid(bound->path);
             if (pid == 0)
                 return di_fail(DUCT_EINUSE, "%s is being bound by another process, which holds %s",
                                bound->path, path);
@@ -177,8 +202,7 @@ static enum duct_err take_lock(struct di_bound *bound)
     return di_fail(DUCT_EINUSE, "%s changes hands faster than it can be taken", path);
 }
 
-/* Whether no such process runs any more; a zombie does not. */
-static bool is_dead(int pid)
+bool di_names_is_dead(int pid)
 {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
 
@@ -206,7 +230,7 @@ static enum duct_err clear_stale(const char *path)
         return di_fail(DUCT_EINUSE,
                        "%s exists and is not a socket; remove it, or choose another name", path);
     int pid = listener_pid(path);
-    if (pid != 0 && !is_dead(pid))
+    if (pid != 0 && !di_names_is_dead(pid))
         return di_fail(DUCT_EINUSE, "%s has a listener that holds no lock: process %d", path, pid);
     DI_CRASH_POINT("names.stale_seen");
     if (unlink(path) != 0 && errno != ENOENT)
@@ -262,7 +286,7 @@ void di_names_unbind(struct di_bound *bound)
     char lock_path[sizeof(bound->path) + 8];
     struct stat status;
 
-    snprintf(lock_path, sizeof(lock_path), "%s.lock", bound->path);
+    snprintf(lock_path, sizeof(lock_path), "%s" DI_LOCK_SUFFIX, bound->path);
     if (bound->lock >= 0 && bound->socket >= 0 && lstat(bound->path, &status) == 0 &&
         S_ISSOCK(status.st_mode))
         unlink(bound->path);

@@ -18,6 +18,13 @@
  * at PATH has no owner, and may replace it. The lock's descriptor is never passed on.
  */
 #define DI_SOCKET_PATH_MAX 107 /* of sockaddr_un, less the NUL */
+#define DI_LOCK_SUFFIX     ".lock"
+
+/*
+ * Bytes of a lock file that a janitor locks (shm/leftover.h), where an owner locks all of it. Each keeps
+ * the other out, and whoever is refused can tell which of the two it was: a janitor is gone in no time.
+ */
+#define DI_JANITOR_LOCK 1
 
 struct di_bound {
     int socket; /* listening; -1: none */
@@ -37,6 +44,9 @@ enum duct_err di_names_bind(struct di_bound *bound, const char *path, bool open,
 
 /* Removes socket and lock from the file system, if they are still ours, and closes them. */
 void di_names_unbind(struct di_bound *bound);
+
+/* Whether no such process runs any more; a zombie does not. */
+bool di_names_is_dead(int pid);
 
 /* Connects, without waiting. NOTFOUND names the path; AGAIN: the listener's queue is full. */
 enum duct_err di_names_connect(int *socket, const char *path) DUCT_NODISCARD;

@@ -29,6 +29,7 @@
  *   pipe      one connection, both directions, messages in order          <duct/pipe.h>
  *   message   bytes with a length: loaned and sent, received and released <duct/message.h>
  *   event     what happened, from one queue per context                   <duct/event.h>
+ *   janitor   finds and removes what crashed programs left behind         <duct/janitor.h>
  *
  * Addresses: shm://name for processes of one user, shm:///absolute/path for peers of other users.
  * Options may stand in the query: shm://prices?slots=4096 (<duct/options.h>).
@@ -50,6 +51,7 @@
 #include <duct/context.h>
 #include <duct/error.h>
 #include <duct/event.h>
+#include <duct/janitor.h>
 #include <duct/listener.h>
 #include <duct/log.h>
 #include <duct/message.h>

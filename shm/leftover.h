@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DI_SHM_LEFTOVER_H
+#define DI_SHM_LEFTOVER_H
+
+#include <stdarg.h>
+#include <sys/stat.h>
+
+#include <duct/janitor.h>
+
+#include "shm/place.h"
+
+/*
+ * Inside the janitor (include/duct/janitor.h). leftover.c holds the list and the public calls; each other
+ * file knows one kind of thing: how it is found, how it is judged, and how it is removed.
+ *
+ * Looking takes no lock, since an owner that starts just then would be refused: it asks the kernel who has
+ * it (F_OFD_GETLK). Removing takes it, of DI_JANITOR_LOCK bytes (shm/names.h), compares the file it holds
+ * with the name, judges once more, and removes the name last that others wait at. Killed between any two
+ * of these steps, it leaves what the next run finds, and takes from nobody what is theirs.
+ */
+#define DI_REASON_MAX 224
+
+struct di_found {
+    struct duct_leftover about;
+    const struct di_place *place;
+    enum duct_err (*remove)(struct di_found *found, bool discard);
+    dev_t device; /* of the file that was judged */
+    ino_t inode;
+    const char *raw; /* its name in the place, as the kernel knows it */
+    struct duct_holder *holders;
+    char reason[DI_REASON_MAX];
+    char text[]; /* raw, name and path */
+};
+
+struct duct_janitor {
+    bool own, foreign;
+    struct di_place **places;
+    size_t place_count, place_capacity;
+    struct di_found **found;
+    size_t count, capacity;
+    char **unseen;
+    size_t unseen_count, unseen_capacity;
+};
+
+/* A new entry of the list, about raw in place; name NULL: the same. Its state and reason are to be set. */
+enum duct_err di_found_add(struct duct_janitor *janitor, struct di_found **found,
+                           const struct di_place *place, const char *raw,
+                           const char *name) DUCT_NODISCARD;
+
+/* Sets state and reason. */
+void di_found_judge(struct di_found *found, enum duct_leftover_state state, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Owner, size and age, and which file it is. */
+void di_found_measure(struct di_found *found, const struct stat *status);
+
+/* Notes what could not be looked at. Does not fail: without memory for it, it is forgotten. */
+void di_janitor_not_seen(struct duct_janitor *janitor, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The places to look at; leftover_places.c. */
+enum duct_err di_janitor_place(struct duct_janitor *janitor, const char *path, uint32_t uid,
+                               bool shared) DUCT_NODISCARD;
+enum duct_err di_leftover_places(struct duct_janitor *janitor) DUCT_NODISCARD;
+
+/* What lies in one; leftover_scan.c. */
+enum duct_err di_leftover_scan(struct duct_janitor *janitor,
+                               const struct di_place *place) DUCT_NODISCARD;
+
+/* A listener's socket and lock, by the socket's name; leftover_socket.c. */
+enum duct_err di_leftover_socket(struct duct_janitor *janitor, const struct di_place *place,
+                                 const char *name) DUCT_NODISCARD;
+
+#endif
