@@ -41,7 +41,7 @@ void di_crash_pass(const struct di_crash_point *point)
     /* One thread of a victim passes points. */
     plan->passed++;
     memcpy(plan->last, point->name, sizeof(plan->last));
-    if (plan->passed == plan->die_at)
+    if (plan->passed == plan->die_at || strcmp(plan->die_name, point->name) == 0)
         kill(getpid(), SIGKILL);
 }
 
@@ -78,15 +78,35 @@ void crash_tried(const struct crash_plan *plan)
         memcpy(tried[tried_count++], plan->last, sizeof(plan->last));
 }
 
+/* Inlined points are there once for each place. */
+static bool is_first(const struct di_crash_point *point)
+{
+    for (const struct di_crash_point *at = __start_di_crash_points; at < point; at++) {
+        if (strcmp(at->name, point->name) == 0)
+            return false;
+    }
+    return true;
+}
+
+const char *crash_point_name(unsigned number)
+{
+    for (const struct di_crash_point *at = __start_di_crash_points; at < __stop_di_crash_points;
+         at++) {
+        if (is_first(at) && number-- == 0)
+            return at->name;
+    }
+    return NULL;
+}
+
 unsigned crash_untried(const char *prefix)
 {
     unsigned count = 0;
+    const char *name;
 
-    for (const struct di_crash_point *at = __start_di_crash_points; at < __stop_di_crash_points;
-         at++) {
-        if (strncmp(at->name, prefix, strlen(prefix)) != 0 || was_tried(at->name))
+    for (unsigned i = 0; (name = crash_point_name(i)) != NULL; i++) {
+        if (strncmp(name, prefix, strlen(prefix)) != 0 || was_tried(name))
             continue;
-        printf("nobody has died at %s\n", at->name);
+        printf("nobody has died at %s\n", name);
         count++;
     }
     return count;

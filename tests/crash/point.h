@@ -10,7 +10,8 @@
  * victim that is a program of its own takes it from the environment instead: DUCT_CRASH_AT=k.
  */
 struct crash_plan {
-    uint64_t die_at; /* the number of the point, from 1; 0: none */
+    uint64_t die_at;   /* the number of the point, from 1; 0: none */
+    char die_name[32]; /* or the name, the first time it is passed; empty: none */
     uint64_t passed;
     char last[32]; /* the name of the point passed last */
 };
@@ -21,6 +22,9 @@ void crash_plan_free(struct crash_plan *plan);
 
 /* From now on this process counts in plan, and dies as it says. NULL: no more. */
 void crash_arm(struct crash_plan *plan);
+
+/* The names of all points in this program, each once, by number; NULL past the last. */
+const char *crash_point_name(unsigned number);
 
 /* Notes that a victim died where plan says: for crash_untried(). */
 void crash_tried(const struct crash_plan *plan);
