@@ -62,7 +62,7 @@ struct di_outbox_header {
 
 /*
  * A park word says how its sleeper sleeps (shm/park.h). From bit 0:
- * interest (3), doorbell kind (2), asymmetric (1), sole (1), zero (9), epoch (48).
+ * interest (3), doorbell kind (2), asymmetric (1), sole (1), bells (1), zero (8), epoch (48).
  */
 struct di_sender_page {
     _Alignas(DI_LINE_PAIR) _Atomic uint64_t park; /* this side's sender waits for SPACE, BLOCKS */
@@ -81,6 +81,16 @@ struct di_receiver_page {
         space_bell;                               /* futex word: the peer's sender waits on it */
     _Alignas(DI_LINE_PAIR) _Atomic uint64_t msgs; /* counters, for tools */
     _Atomic uint64_t bytes;
+};
+
+/*
+ * The one page that both sides may write, made by the side that sleeps there: doorbell words alone, of one
+ * bit of meaning ("look again"), which its owner compares and the peer stores without ever loading. Optional,
+ * between sides that trust each other's uid; see "Decisions" in ARCHITECTURE.md.
+ */
+struct di_bells_page {
+    _Alignas(DI_LINE_PAIR) _Atomic uint32_t data;  /* the owner's receiver sleeps on it */
+    _Alignas(DI_LINE_PAIR) _Atomic uint32_t space; /* and its sender on this */
 };
 
 #define DI_OUTBOX_SENDER_AT   1024u

@@ -18,6 +18,7 @@
  *   [bell]  park word seen, bell bumped with release    |  bell loaded, acquire, next word stored
  *   [bellfd] the descriptor received, its number stored with release (transports/link.c)
  *                                                       |  number loaded with acquire
+ *   [bells] bells page mapped, its word's address       |  address loaded with acquire, word stored
  */
 
 uint32_t di_sleeper_bell(const struct di_sleeper *sleeper)
@@ -36,7 +37,8 @@ uint32_t di_sleeper_arm(struct di_sleeper *sleeper, unsigned want, enum di_doorb
     DI_CRASH_POINT("park.due");
     sleeper->epoch++;
     uint64_t word = (uint64_t)want | (uint64_t)doorbell << DI_PARK_DOORBELL_SHIFT |
-                    (sole ? DI_PARK_SOLE : 0) | sleeper->epoch << DI_PARK_EPOCH_SHIFT;
+                    (sole ? DI_PARK_SOLE : 0) | (sleeper->bells ? DI_PARK_BELLS : 0) |
+                    sleeper->epoch << DI_PARK_EPOCH_SHIFT;
     /* Relaxed: ordered by the fence below. */
     atomic_store_explicit(sleeper->word, word, memory_order_relaxed);
     sleeper->armed = true;
@@ -72,41 +74,33 @@ void di_sleeper_stay_awake(struct di_sleeper *sleeper)
                           memory_order_relaxed);
 }
 
-void di_ringer_notify_fenced(struct di_ringer *ringer, unsigned published)
+/* Wakes the sleeper in the way its word asks for. */
+static void ring(struct di_ringer *ringer, uint64_t word)
 {
-    /* We may be about to write the doorbell word, whose line the sleeper has: fetched while the fence waits
-     * for the line of what was published. */
-    __builtin_prefetch(ringer->bell, 1);
-    /* [park] fence: what was published is visible before we look for a sleeper. */
-    atomic_thread_fence(memory_order_seq_cst);
-    ringer->fences++;
-    uint64_t word = di_peer_load(ringer->word);
-    uint64_t epoch = word >> DI_PARK_EPOCH_SHIFT;
-    if ((word & DI_PARK_WANT & published) == 0 || epoch == ringer->rung)
-        return;
-    DI_CRASH_POINT("bell.due");
-    ringer->rung = epoch;
-    di_ringer_ring(ringer, (enum di_doorbell)(word >> DI_PARK_DOORBELL_SHIFT & 3));
-}
-
-void di_ringer_ring(struct di_ringer *ringer, enum di_doorbell doorbell)
-{
+    enum di_doorbell doorbell = (enum di_doorbell)(word >> DI_PARK_DOORBELL_SHIFT & 3);
     const uint64_t one = 1;
     const unsigned char byte = DI_SOCKET_RING;
     int saved = errno;
     /* [bellfd] observes: the descriptor behind the number, which the other half may have received. */
     int eventfd = atomic_load_explicit(&ringer->eventfd, memory_order_acquire);
+    _Atomic uint32_t *bell = ringer->bell;
 
+    if (word & DI_PARK_BELLS) {
+        /* [bells] observes: the mapping. */
+        bell = atomic_load_explicit(&ringer->shared, memory_order_acquire);
+        if (bell == NULL)
+            doorbell = DI_DOORBELL_SOCKET; /* the page is announced and not yet read */
+    }
     ringer->rings++;
     ringer->last = doorbell;
-    /* Relaxed: only this half writes it. */
-    uint32_t value = atomic_load_explicit(ringer->bell, memory_order_relaxed);
+    ringer->count++;
     /* [bell] publishes: that the word was seen. Whatever the doorbell: the sleeper may have changed
      * its mind. */
-    atomic_store_explicit(ringer->bell, value + 1, memory_order_release);
+    if (bell != NULL)
+        atomic_store_explicit(bell, ringer->count, memory_order_release);
     DI_CRASH_POINT("bell.counted");
     if (doorbell == DI_DOORBELL_FUTEX) {
-        syscall(SYS_futex, ringer->bell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+        syscall(SYS_futex, bell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
     } else if (doorbell == DI_DOORBELL_EVENTFD && eventfd >= 0) {
         if (write(eventfd, &one, sizeof(one)) < 0) {
             /* A full eventfd is readable: its sleeper is awake. */
@@ -116,6 +110,28 @@ void di_ringer_ring(struct di_ringer *ringer, enum di_doorbell doorbell)
          * gone, is readable at the other end. */
         send(ringer->socket, &byte, sizeof(byte), MSG_DONTWAIT | MSG_NOSIGNAL);
     }
-    DI_CRASH_POINT("bell.rung");
     errno = saved;
+}
+
+void di_ringer_share(struct di_ringer *ringer, _Atomic uint32_t *word)
+{
+    /* [bells] publishes: the mapping. */
+    atomic_store_explicit(&ringer->shared, word, memory_order_release);
+}
+
+void di_ringer_notify_fenced(struct di_ringer *ringer, unsigned published)
+{
+    /* We may be about to write the doorbell word, whose line the sleeper has: fetched while the fence waits
+     * for the line of what was published. Relaxed: only an address to prefetch. */
+    _Atomic uint32_t *shared = atomic_load_explicit(&ringer->shared, memory_order_relaxed);
+    __builtin_prefetch(shared != NULL ? shared : ringer->bell, 1);
+    /* [park] fence: what was published is visible before we look for a sleeper. */
+    atomic_thread_fence(memory_order_seq_cst);
+    ringer->fences++;
+    uint64_t word = di_peer_load(ringer->word);
+    uint64_t epoch = word >> DI_PARK_EPOCH_SHIFT;
+    if ((word & DI_PARK_WANT & published) == 0 || epoch == ringer->rung)
+        return;
+    ringer->rung = epoch;
+    ring(ringer, word);
 }

@@ -15,7 +15,8 @@
  * Two halves meet here. The *sleeper* owns a park word in its own outbox, in which it says what it
  * waits for and by which doorbell it wants to be woken. The *ringer* publishes things (slots, an
  * index, returns), then looks at that word, and rings if it shows interest. Neither writes the
- * other's memory: the doorbell word that the sleeper watches belongs to the ringer.
+ * other's memory: the doorbell word that the sleeper watches belongs to the ringer. (Or it lies in a
+ * page that both may write and that holds nothing else; shm/bells.h says why that is harmless.)
  *
  *   sleeper                                 ringer
  *   1 read the doorbell word: v             1 publish                       (release)
@@ -44,6 +45,7 @@
  * Edges of this file:
  *   [park]  Dekker pair: park word stored, fence, look  |  published, fence, park word loaded
  *   [bell]  park word seen, bell bumped with release    |  bell loaded, acquire, next word stored
+ *   [bells] bells page mapped, its word's address       |  address loaded with acquire, word stored
  */
 
 /* What a sleeper waits for. */
@@ -57,12 +59,16 @@ enum di_doorbell { DI_DOORBELL_NONE, DI_DOORBELL_FUTEX, DI_DOORBELL_EVENTFD, DI_
 #define DI_PARK_DOORBELL_SHIFT 3
 #define DI_PARK_ASYMMETRIC     (1ull << 5)
 #define DI_PARK_SOLE           (1ull << 6) /* nobody else receives on this side: see di_lane_both_full() */
+#define DI_PARK_BELLS          (1ull << 7) /* the bell is a word of the sleeper's own bells page */
 #define DI_PARK_EPOCH_SHIFT    16
 
 /* Private handle of a half that sleeps. */
 struct di_sleeper {
-    _Atomic uint64_t *word;       /* its park word, in its own outbox */
-    const DI_PEER uint32_t *bell; /* the doorbell word it watches, in the peer's */
+    _Atomic uint64_t *word; /* its park word, in its own outbox */
+    const DI_PEER uint32_t
+        *bell;        /* the doorbell word it watches: the peer's, or in its bells page */
+    bool bells;       /* the latter */
+    bool bells_asked; /* for such a page, once */
     uint64_t epoch;
     bool asymmetric; /* what the word says now */
     bool armed;      /* the word shows interest */
@@ -73,7 +79,10 @@ struct di_sleeper {
 struct di_ringer {
     const DI_PEER uint64_t *word; /* the peer's park word */
     _Atomic uint32_t *bell;       /* the doorbell word, in one's own outbox */
-    uint64_t rung;                /* the last epoch rung */
+    uint32_t count;               /* what it says; never read back */
+    _Atomic(_Atomic uint32_t *)
+        shared;    /* the one in the sleeper's bells page, once it came, or NULL */
+    uint64_t rung; /* the last epoch rung */
     uint64_t fences;
     uint64_t rings;
     _Atomic int eventfd; /* the peer's, or -1; another half's thread may bring it */
@@ -119,8 +128,8 @@ static inline unsigned di_ringer_wanted(const struct di_ringer *ringer)
     return (unsigned)(di_peer_load(ringer->word) & DI_PARK_WANT);
 }
 
-/* Rings whatever the word says: for a peer that is to see its end. */
-void di_ringer_ring(struct di_ringer *ringer, enum di_doorbell doorbell);
+/* The sleeper's bells page has come. Any thread of this process. */
+void di_ringer_share(struct di_ringer *ringer, _Atomic uint32_t *word);
 
 /* Control message, of one byte, that is nothing but a doorbell. */
 #define DI_SOCKET_RING 0x01u

@@ -20,7 +20,7 @@
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE)
 
-static int make_memfd(const char *name, bool huge)
+int di_segment_memfd(const char *name, bool huge)
 {
     unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0);
     int fd = memfd_create(name, flags | MFD_NOEXEC_SEAL);
@@ -101,7 +101,7 @@ enum duct_err di_segment_create(struct di_segment *segment, const char *name, ui
                                 bool huge)
 {
     uint64_t page = huge ? DI_HUGE_PAGE : DI_PAGE;
-    int fd = make_memfd(name, huge);
+    int fd = di_segment_memfd(name, huge);
 
     *segment = (struct di_segment){.size = (size + page - 1) / page * page, .fd = -1};
     if (fd < 0)

@@ -41,6 +41,9 @@ struct di_view {
  */
 enum duct_err di_segment_create(struct di_segment *segment, const char *name, uint64_t size,
                                 bool huge) DUCT_NODISCARD;
+/* An empty memfd that can be sealed and never executed; -1 with errno. */
+int di_segment_memfd(const char *name, bool huge);
+
 void di_segment_close_fd(struct di_segment *segment);
 void di_segment_fini(struct di_segment *segment);
 

@@ -20,7 +20,7 @@
  *                                   ←    READY
  *
  * Either may send REFUSE instead, with a reason in words, and close. Afterwards either side may
- * send RING, CLOSE, POOL (with a segment) and EVENTFD (with one).
+ * send RING, CLOSE, POOL (with a segment), EVENTFD and BELLS (with one each).
  */
 
 enum di_boot_type {
@@ -31,7 +31,8 @@ enum di_boot_type {
     DI_BOOT_REFUSE = 0x13,
     DI_BOOT_CLOSE = 0x20,
     DI_BOOT_POOL = 0x21,
-    DI_BOOT_EVENTFD = 0x22
+    DI_BOOT_EVENTFD = 0x22,
+    DI_BOOT_BELLS = 0x23
 };
 
 #define DI_BOOT_MAGIC       0x64756374u /* "duct" */
@@ -43,7 +44,8 @@ enum di_boot_type {
 #define DI_CAP_MEMBARRIER \
     (1u << 0)                    /* this process is registered for membarrier(GLOBAL_EXPEDITED) */
 #define DI_CAP_EVENTFD (1u << 1) /* it rings eventfds it is given */
-#define DI_CAPS_KNOWN  (DI_CAP_MEMBARRIER | DI_CAP_EVENTFD)
+#define DI_CAP_BELLS   (1u << 2) /* it rings words of a bells page it is given */
+#define DI_CAPS_KNOWN  (DI_CAP_MEMBARRIER | DI_CAP_EVENTFD | DI_CAP_BELLS)
 
 struct di_boot_hello {
     uint32_t type;
@@ -68,7 +70,7 @@ struct di_boot_end {
     uint32_t zero;
 };
 
-/* SEGMENTS, READY, POOL, EVENTFD. */
+/* SEGMENTS, READY, POOL, EVENTFD, BELLS. */
 struct di_boot_note {
     uint32_t type;
     uint32_t value; /* POOL: number of the segment, from 1 */

@@ -75,6 +75,8 @@ void link_release(struct link *link)
     for (unsigned i = 0; i < link->pool_count; i++)
         di_segment_fini(&link->pools[i]);
     di_view_fini(&link->peer_outbox);
+    di_bells_fini(&link->own_bells);
+    di_bells_fini(&link->peer_bells);
     di_fork_close(link->peer_eventfd[LINK_RECEIVER]);
     di_fork_close(link->peer_eventfd[LINK_SENDER]);
     di_fork_close(link->own_eventfd[LINK_RECEIVER]);
@@ -290,6 +292,24 @@ static enum duct_err take_eventfd(struct link *link, struct di_control_msg *msg)
     return DUCT_OK;
 }
 
+/* Not mapped for a peer that is not trusted; the words are then rung through the socket. */
+static enum duct_err take_bells(struct link *link, const struct di_control_msg *msg)
+{
+    struct di_boot_note note;
+
+    if (!di_boot_check_note(msg->bytes, msg->size, DI_BOOT_BELLS, link->session, &note) ||
+        msg->fd_count != 1)
+        return DUCT_ECORRUPT;
+    if (!link->trusted || link->peer_bells.page != NULL)
+        return DUCT_OK;
+    enum duct_err err = di_bells_map(&link->peer_bells, msg->fds[0]);
+    if (err != DUCT_OK)
+        return err == DUCT_ECORRUPT ? err : DUCT_OK;
+    di_ringer_share(&link->sender.ringer, &link->peer_bells.page->data);
+    di_ringer_share(&link->receiver->receiver.ringer, &link->peer_bells.page->space);
+    return DUCT_OK;
+}
+
 static enum duct_err take(struct link *link, struct di_control_msg *msg)
 {
     if (msg->surplus)
@@ -303,6 +323,8 @@ static enum duct_err take(struct link *link, struct di_control_msg *msg)
         return take_pool(link, msg);
     case DI_BOOT_EVENTFD:
         return take_eventfd(link, msg);
+    case DI_BOOT_BELLS:
+        return take_bells(link, msg);
     default:
         return DUCT_ECORRUPT;
     }
@@ -415,4 +437,39 @@ int link_eventfd(struct link *link, enum link_half half)
     di_fork_close_in_child(fd);
     link->own_eventfd[half] = fd;
     return fd;
+}
+
+/* Under lock. */
+static void offer_bells(struct link *link)
+{
+    struct di_boot_note note = {.type = DI_BOOT_BELLS, .session = link->session};
+    int fd;
+
+    link->no_bells = true;
+    if (!link->trusted || !(link->peer_has & DI_CAP_BELLS) ||
+        di_bells_create(&link->own_bells, &fd) != DUCT_OK)
+        return;
+    link->no_bells = di_control_send(link->socket, &note, sizeof(note), &fd, 1) != DUCT_OK;
+    close(fd);
+    if (link->no_bells)
+        di_bells_fini(&link->own_bells);
+}
+
+void link_use_bells(struct link *link, enum link_half half)
+{
+    struct di_sleeper *sleeper =
+        half == LINK_RECEIVER ? &link->receiver->receiver.sleeper : &link->sender.sleeper;
+
+    if (sleeper->bells_asked)
+        return;
+    sleeper->bells_asked = true;
+    pthread_mutex_lock(&link->lock);
+    if (link->own_bells.page == NULL && !link->no_bells)
+        offer_bells(link);
+    const struct di_bells_page *page = link->own_bells.page;
+    pthread_mutex_unlock(&link->lock);
+    if (page == NULL)
+        return;
+    sleeper->bell = di_bells_word(half == LINK_RECEIVER ? &page->data : &page->space);
+    sleeper->bells = true;
 }

@@ -12,6 +12,7 @@
 #include <duct/pipe.h>
 
 #include "lib/core/context.h"
+#include "shm/bells.h"
 #include "shm/geometry.h"
 #include "shm/receiver.h"
 #include "shm/segment.h"
@@ -67,6 +68,9 @@ struct link {
 
     /* Under lock. */
     pthread_mutex_t lock;
+    struct di_bells own_bells; /* made when a half first sleeps on a word */
+    bool no_bells;             /* none could be had: not tried again */
+    struct di_bells peer_bells;
     int peer_eventfd[2]; /* by the half of the peer's that sleeps on it; -1 until it came */
     struct duct_context *contexts[2]; /* of a split pipe's halves: see link_set_stir() */
     struct di_post *stirs[2];
@@ -124,5 +128,9 @@ void link_hang_up(struct link *link, enum duct_err err, uint32_t code, const cha
 /* The descriptor on which that half sleeps, made and announced when first asked for; -1 if there
  * can be none. */
 int link_eventfd(struct link *link, enum link_half half);
+
+/* Has that half's sleeper watch a word in this side's bells page, which is made and announced when first
+ * asked for; it keeps its word in the peer's memory if there can be none. The half's thread, before it arms. */
+void link_use_bells(struct link *link, enum link_half half);
 
 #endif

@@ -111,7 +111,7 @@ static enum duct_err identify(struct rendezvous *r, struct di_control_msg *msg)
 
 static uint32_t capabilities(void)
 {
-    return DI_CAP_EVENTFD | (di_asymmetric_available() ? DI_CAP_MEMBARRIER : 0);
+    return DI_CAP_EVENTFD | DI_CAP_BELLS | (di_asymmetric_available() ? DI_CAP_MEMBARRIER : 0);
 }
 
 static enum duct_err send_hello(struct rendezvous *r, bool with_segments)

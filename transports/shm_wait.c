@@ -107,6 +107,8 @@ enum di_doorbell shm_pipe_doorbell(struct shm_pipe *shm, enum link_half half)
     case DUCT_BELL_FUTEX:
         break;
     }
+    if (words)
+        link_use_bells(shm->link, half);
     return words ? DI_DOORBELL_FUTEX : DI_DOORBELL_SOCKET;
 }
 

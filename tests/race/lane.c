@@ -143,3 +143,13 @@ bool lane_filled(const void *data, size_t size, uint64_t seed)
     }
     return true;
 }
+
+unsigned lane_rings(const struct lane_side *side)
+{
+    unsigned char byte;
+    unsigned count = 0;
+
+    while (recv(side->socket, &byte, 1, MSG_DONTWAIT) == 1)
+        count++;
+    return count;
+}

@@ -57,4 +57,7 @@ static inline uint32_t lane_random(uint64_t *state)
 void lane_fill(void *data, size_t size, uint64_t seed);
 bool lane_filled(const void *data, size_t size, uint64_t seed);
 
+/* How often that side's socket was rung since it was last asked. */
+unsigned lane_rings(const struct lane_side *side);
+
 #endif

@@ -15,6 +15,7 @@
 
 #include "shm/layout.h"
 #include "shm/segment.h"
+#include "tests/shm/memfd.h"
 
 enum { REQUIRED = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE };
 
@@ -28,18 +29,6 @@ static enum duct_err map(int fd)
         di_view_fini(&view);
     }
     return err;
-}
-
-static int memfd(off_t size, bool allocate, int seals)
-{
-    int fd = memfd_create("test", MFD_ALLOW_SEALING | MFD_CLOEXEC);
-
-    cr_assert(fd >= 0 && ftruncate(fd, size) == 0);
-    if (allocate && size > 0)
-        cr_assert_eq(posix_fallocate(fd, 0, size), 0);
-    if (seals != 0)
-        cr_assert_eq(fcntl(fd, F_ADD_SEALS, seals), 0);
-    return fd;
 }
 
 /* All sixteen subsets of the four: only the whole set will do, with or without more. */
