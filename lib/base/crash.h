@@ -11,7 +11,6 @@
  * apart. Nothing of it is in the library that is shipped, nor in the one that other tests link: only
  * duct_mortal (tests/crash/CMakeLists.txt) is compiled with DI_CRASH_POINTS.
  */
-#ifdef DI_CRASH_POINTS
 
 /* Fixed size and no pointer, so that all of them, in a section of their own, are an array. */
 struct di_crash_point {
@@ -20,6 +19,8 @@ struct di_crash_point {
 
 /* Counts, and does not return if it is this process's turn to die: tests/crash/point.c. */
 void di_crash_pass(const struct di_crash_point *point);
+
+#ifdef DI_CRASH_POINTS
 
 #define DI_CRASH_POINT(name_)                                                         \
     do {                                                                              \

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include "tests/crash/survivor.h"
+#include "tests/crash/life.h"
 #include "tests/crash/victim.h"
 
 /*
@@ -29,98 +26,60 @@ static const struct setting settings[] = {
     {"dialer, epoll", false, DUCT_IO_EPOLL, "wait=park", "wait=park"},
     {"listener, epoll", true, DUCT_IO_EPOLL, "wait=park&slots=16", "wait=park&slots=16"},
     {"dialer, eventfd", false, DUCT_IO_EPOLL, "wait=park&bell=eventfd", "wait=park&bell=eventfd"},
-    {"listener, eventfd", true, DUCT_IO_URING, "wait=park&bell=eventfd",
-     "wait=park&bell=eventfd&untrusted=0"},
+    {"listener, eventfd", true, DUCT_IO_URING, "wait=park&bell=eventfd", "wait=park&bell=eventfd"},
 };
-
-struct victim {
-    const struct setting *setting;
-    struct survivor *survivor;
-    struct scene *scene;
-};
-
-static enum duct_err meet(struct victim *victim, struct duct_context *context,
-                          struct duct_listener **listener, struct duct_pipe **pipe)
-{
-    struct duct_options options = DUCT_OPTIONS_INIT;
-    enum duct_err err;
-    char url[200];
-
-    options.context = context;
-    if (!victim->setting->victim_listens) {
-        snprintf(url, sizeof(url), "shm://%s?%s&%s", SURVIVOR_NAME, TALK_QUERY,
-                 victim->setting->victim);
-        return duct_dial(pipe, url, &options);
-    }
-    snprintf(url, sizeof(url), "shm://%s?%s&%s", VICTIM_NAME, TALK_QUERY, victim->setting->victim);
-    if ((err = duct_listen(listener, url, &options)) != DUCT_OK)
-        return err;
-    survivor_tell(victim->survivor, 'l');
-    return duct_accept(*listener, pipe, TALK_HUNG);
-}
 
 static int live_and_die(void *user)
 {
-    struct victim *victim = user;
-    struct duct_context_options with = DUCT_CONTEXT_OPTIONS_INIT;
-    struct duct_listener *listener = NULL;
-    struct duct_context *context;
-    struct duct_pipe *pipe;
-    enum duct_err err;
+    const struct life *life = user;
+    struct living living;
+    enum duct_err err = life_open(life, &living);
 
-    with.io = victim->setting->io;
-    if ((err = duct_context_open(&context, &with)) == DUCT_OK &&
-        (err = meet(victim, context, &listener, &pipe)) == DUCT_OK)
-        err = talk_victim(pipe, &victim->scene->talk);
-    if (err != DUCT_OK) {
-        fprintf(stderr, "the victim failed by itself: %s: %s\n", duct_err_name(err),
-                duct_err_detail());
-        return 1;
-    }
-    duct_listener_close(listener);
-    duct_context_close(context);
+    if (err == DUCT_OK)
+        err = talk_victim(living.pipe, &life->scene->talk);
+    if (err != DUCT_OK)
+        return life_failed(err);
+    life_close(&living);
     return 0;
 }
 
-/* The life of one victim that dies at point k, or at the first point of a name; false if it met none. */
-static bool one_life(struct victim *victim, uint64_t k, const char *name, unsigned *seen)
+/* One life that ends at point k, or at the first point of a name; false if it met none. */
+static bool one_life(struct life *life, uint64_t k, const char *name, unsigned *seen)
 {
-    struct scene *scene = victim->scene;
+    struct scene *scene = life->scene;
 
     memset(scene, 0, sizeof(*scene));
     scene->talk.salt = k;
     scene->plan.die_at = k;
     if (name != NULL)
         memcpy(scene->plan.die_name, name, sizeof(scene->plan.die_name));
-    survivor_round(victim->survivor);
-    int status = crash_wait(crash_spawn(live_and_die, victim, &scene->plan));
-    if (status > 0)
-        crash_fail("%s, point %llu (%s): the victim failed", victim->setting->name,
-                   (unsigned long long)k, scene->plan.last);
-    survivor_tell(victim->survivor, 'x');
-    seen[survivor_result(victim->survivor)]++;
-    if (status == -1)
+    bool died = life_round(life, live_and_die, life, seen);
+    if (died)
         crash_tried(&scene->plan);
-    return status == -1;
+    return died;
 }
 
 static unsigned all_deaths(const struct setting *setting, struct scene *scene)
 {
-    struct survivor_config config = {
+    const struct survivor_config config = {
         .io = setting->io, .query = setting->survivor, .listens = !setting->victim_listens};
     struct survivor survivor;
-    struct victim victim = {.setting = setting, .survivor = &survivor, .scene = scene};
+    struct life life = {.listens = setting->victim_listens,
+                        .io = setting->io,
+                        .query = setting->victim,
+                        .survivor = &survivor,
+                        .scene = scene};
     unsigned seen[128] = {0};
     unsigned deaths = 0;
 
     survivor_start(&survivor, scene, &config);
-    while (one_life(&victim, deaths + 1, NULL, seen))
+    while (one_life(&life, deaths + 1, NULL, seen))
         deaths++;
     /* Who sleeps when, and so the numbers of what follows, differs from life to life; names do not. */
     for (unsigned i = 0; crash_point_name(i) != NULL; i++)
-        deaths += one_life(&victim, 0, crash_point_name(i), seen);
+        deaths += one_life(&life, 0, crash_point_name(i), seen);
     /* And one that lives, which finds everything free. */
-    if (one_life(&victim, 0, NULL, seen))
+    if (one_life(&life, 0, NULL, seen))
         crash_fail("%s: a victim died without a reason", setting->name);
     survivor_stop(&survivor);
     printf("%s: %u deaths; before there was a pipe %u, before a word %u, in talk %u, closing %u\n",
@@ -133,19 +92,17 @@ static unsigned all_deaths(const struct setting *setting, struct scene *scene)
 
 int main(void)
 {
-    struct scene *scene =
-        mmap(NULL, sizeof(*scene), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    unsigned deaths = 0;
+    static const char *const all[] = {
+        "segment.", "view.",  "meet.", "link.", "grow.",    "loan.",  "send.",   "recv.",
+        "return.",  "space.", "park.", "bell.", "eventfd.", "close.", "accept.", "names.connected"};
+    struct scene *scene = scene_new();
+    unsigned deaths = 0, untried = 0;
 
     crash_world_open();
     for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
         deaths += all_deaths(&settings[i], scene);
     printf("%u deaths\n", deaths);
-    munmap(scene, sizeof(*scene));
-    static const char *const all[] = {
-        "segment.", "view.",  "meet.", "link.", "grow.",    "loan.",  "send.",   "recv.",
-        "return.",  "space.", "park.", "bell.", "eventfd.", "close.", "accept.", "names.connected"};
-    unsigned untried = 0;
+    scene_free(scene);
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         untried += crash_untried(all[i]);
     return untried > 0;

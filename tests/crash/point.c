@@ -10,9 +10,10 @@
 
 #include "lib/base/crash.h"
 
-/* All points of the program: the linker names the ends of the section. */
-extern const struct di_crash_point __start_di_crash_points[];
-extern const struct di_crash_point __stop_di_crash_points[];
+/* All points of the program: the linker names the ends of the section. There is none in a program that links
+ * the library as it is shipped. */
+extern const struct di_crash_point __start_di_crash_points[] __attribute__((weak));
+extern const struct di_crash_point __stop_di_crash_points[] __attribute__((weak));
 
 #define POINTS_MAX 512u
 

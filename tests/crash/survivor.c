@@ -132,21 +132,22 @@ static enum duct_err meet(struct self *self, struct duct_pipe **pipe)
     return err;
 }
 
-static void answer(struct self *self, struct duct_pipe *pipe, uint64_t seq)
+/* True if it went; one that is full has a peer that is busy talking, or dead. */
+static bool answer(struct self *self, struct duct_pipe *pipe, uint64_t seq)
 {
     unsigned char bytes[TALK_MSG_MAX];
     size_t size = talk_size(seq + 5);
 
     talk_fill(bytes, size, ~self->scene->talk.salt, seq);
     enum duct_err err = duct_write(pipe, bytes, size, 0, 0);
-    /* One that is full has a peer that is dead, or about to be. */
     CHECK(err == DUCT_OK || err == DUCT_EPEER || err == DUCT_ECLOSED || err == DUCT_EAGAIN);
+    return err == DUCT_OK;
 }
 
 /* Hears the victim out; returns how the pipe ended. One message is kept: *held. */
 static enum duct_err hear_out(struct self *self, struct duct_pipe *pipe, struct duct_msg *held)
 {
-    uint64_t salt = self->scene->talk.salt, heard = 0;
+    uint64_t salt = self->scene->talk.salt, heard = 0, answered = 0;
     struct duct_msg msg;
     enum duct_err err;
 
@@ -162,7 +163,8 @@ static enum duct_err hear_out(struct self *self, struct duct_pipe *pipe, struct 
             *held = msg;
         else
             CHECK(duct_msg_release(&msg) == DUCT_OK);
-        answer(self, pipe, heard++);
+        heard++;
+        answered += answer(self, pipe, answered);
     }
     CHECK(err == DUCT_EPEER || err == DUCT_ECLOSED);
     /* It says so again, whatever is asked. */
@@ -174,6 +176,7 @@ static enum duct_err hear_out(struct self *self, struct duct_pipe *pipe, struct 
     uint64_t sent = atomic_load_explicit(&self->scene->talk.sent, memory_order_relaxed);
     uint64_t begun = atomic_load_explicit(&self->scene->talk.begun, memory_order_relaxed);
     CHECK(heard >= sent && heard <= begun);
+    self->scene->talk.heard = heard;
     CHECK(err == DUCT_EPEER ||
           atomic_load_explicit(&self->scene->talk.closing, memory_order_relaxed));
     return err;

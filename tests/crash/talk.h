@@ -15,11 +15,11 @@
  * score in memory that outlives it.
  */
 struct talk {
-    uint64_t salt;             /* of this round */
-    _Atomic uint64_t begun;    /* sends of the victim that were begun */
-    _Atomic uint64_t sent;     /* and that returned OK */
-    _Atomic uint32_t closing;  /* it has begun to close, and nothing is to be sent */
-    _Atomic uint32_t finished; /* it got through */
+    uint64_t salt;            /* of this round */
+    _Atomic uint64_t begun;   /* sends of the victim that were begun */
+    _Atomic uint64_t sent;    /* and that returned OK */
+    _Atomic uint32_t closing; /* it has begun to close, and nothing is to be sent */
+    uint64_t heard;           /* the survivor: messages, all whole and in order */
 };
 
 /* Longer than anything takes on a busy machine: a wait that gets here has hung. */
@@ -42,5 +42,8 @@ bool talk_good(const void *data, size_t size, uint64_t salt, uint64_t seq);
 
 /* The victim's part over an open pipe, to the end: DUCT_OK if all went well. */
 enum duct_err talk_victim(struct duct_pipe *pipe, struct talk *talk);
+
+/* Sends and receives as fast as it can, until it is killed; returns only an error. */
+enum duct_err talk_fast(struct duct_pipe *pipe, struct talk *talk);
 
 #endif
