@@ -197,7 +197,7 @@ static enum duct_err remove_pair(struct di_found *found, bool discard)
 {
     char name[280];
     bool made;
-    int lock;
+    int lock = -1; /* gcc cannot see that take_lock() sets it */
     enum duct_err err;
 
     (void)discard; /* a socket holds nothing */
