@@ -449,7 +449,9 @@ static void offer_bells(struct link *link)
     if (!link->trusted || !(link->peer_has & DI_CAP_BELLS) ||
         di_bells_create(&link->own_bells, &fd) != DUCT_OK)
         return;
+    DI_CRASH_POINT("bells.made");
     link->no_bells = di_control_send(link->socket, &note, sizeof(note), &fd, 1) != DUCT_OK;
+    DI_CRASH_POINT("bells.announced");
     close(fd);
     if (link->no_bells)
         di_bells_fini(&link->own_bells);
