@@ -20,6 +20,7 @@
 #include "lib/io/due.h"
 #include "lib/io/epoll.h"
 #include "lib/io/io.h"
+#include "lib/io/transfer.h"
 #include "lib/io/wake.h"
 
 /* Events taken per wait; what is left over comes with the next. */
@@ -51,8 +52,11 @@ static void arm_if_exported(struct epoll_loop *l)
 
 static bool register_fd(struct epoll_loop *l, struct di_io_op *op)
 {
-    struct epoll_event event = {.events = op->events | EPOLLET, .data = {.ptr = op}};
+    uint32_t events = di_transfer_kind(op->kind) ? di_transfer_events(op) : op->events;
+    struct epoll_event event = {.events = events | EPOLLET, .data = {.ptr = op}};
     op->pending = false;
+    op->drained = false;
+    op->hung_up = false;
     op->registered = epoll_ctl(l->set, EPOLL_CTL_ADD, op->fd, &event) == 0;
     return op->registered;
 }
@@ -78,18 +82,68 @@ static void submit_poll(struct epoll_loop *l, struct di_io_op *op)
         di_list_append(&l->waiting, &op->node);
 }
 
+/* How much a receive asks for. */
+static size_t room(const struct di_io_op *op)
+{
+    size_t size = 0;
+    for (uint32_t i = 0; i < op->piece_count; i++)
+        size += op->pieces[i].iov_len;
+    return size;
+}
+
+/*
+ * Does what can be done; false if it has to wait for an edge. A receive that got less than it asked for has
+ * taken all there was, and the next byte makes an edge: so the next one need not try first. Not so once the end
+ * of the stream was announced, which is no byte and will not be announced again.
+ */
+static bool attempt(struct epoll_loop *l, struct di_io_op *op, bool connecting)
+{
+    int64_t result = di_transfer_attempt(op, connecting);
+    if (result == -EAGAIN) {
+        op->drained = op->kind == DI_IO_RECV || op->kind == DI_IO_CALL;
+        return false;
+    }
+    if (result > 0 && op->kind != DI_IO_SEND)
+        op->drained = !op->hung_up && (size_t)result < room(op);
+    if (result < 0)
+        op->error = result == -EPROTO ? EAGAIN : (int)-result;
+    di_due_put(&l->due, op, result < 0 ? DI_IO_FAILED : (int)result);
+    return true;
+}
+
+static void submit_transfer(struct epoll_loop *l, struct di_io_op *op)
+{
+    op->sent = 0;
+    if (op->kind == DI_IO_CONNECT && attempt(l, op, false))
+        return; /* and not registered: the descriptor is for other operations next */
+    if (!op->registered && !register_fd(l, op)) {
+        op->error = errno;
+        di_due_put(&l->due, op, DI_IO_FAILED);
+        return;
+    }
+    if (op->pending)
+        op->drained = false;
+    op->pending = false;
+    bool waits = op->kind == DI_IO_CONNECT || (op->kind == DI_IO_RECV && op->drained);
+    if (waits || !attempt(l, op, false))
+        di_list_append(&l->waiting, &op->node);
+}
+
 static void epoll_submit(struct di_io *io, struct di_io_op *op)
 {
     struct epoll_loop *l = of(io);
     op->in_flight = true;
+    op->error = 0;
     if (l->due.closing)
         di_due_put(&l->due, op, DI_IO_CANCELED);
     else if (op->kind == DI_IO_TIMER)
         di_due_add_timer(&l->due, op);
     else if (op->kind == DI_IO_POLL)
         submit_poll(l, op);
+    else if (op->kind == DI_IO_WORD)
+        di_due_put(&l->due, op, DI_IO_FAILED); /* epoll cannot */
     else
-        di_due_put(&l->due, op, DI_IO_FAILED); /* WORD: epoll cannot */
+        submit_transfer(l, op);
     arm_if_exported(l);
 }
 
@@ -133,9 +187,15 @@ static void land(struct epoll_loop *l, const struct epoll_event *event)
     if (event->data.ptr == &l->due)
         return; /* the timerfd: only there to make the set readable */
     struct di_io_op *op = event->data.ptr;
+    op->drained = false;
+    op->hung_up |= (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     if (op->ready)
         return; /* its done() is still to come, and with it a look at the descriptor */
-    if (op->in_flight) {
+    if (op->in_flight && di_transfer_kind(op->kind)) {
+        di_list_remove(&op->node);
+        if (!attempt(l, op, true))
+            di_list_append(&l->waiting, &op->node);
+    } else if (op->in_flight) {
         di_list_remove(&op->node);
         di_due_put(&l->due, op, (int)event->events);
     } else if (l->exported) {
@@ -353,4 +413,7 @@ const struct di_io_backend di_io_epoll = {
     .wake = epoll_wake,
     .fd = epoll_fd,
     .adopt = epoll_adopt,
+    .try_send = di_transfer_send,
+    .try_recv = di_transfer_recv,
+    .try_accept = di_transfer_accept,
 };

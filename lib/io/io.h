@@ -4,7 +4,10 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <duct/error.h>
 
@@ -38,17 +41,35 @@
  * flight. It also completes when woken without a change: look again. Whoever changes the word wakes all
  * who wait for it (FUTEX_WAKE with INT_MAX): after di_io_adopt() the wait of the former thread may still
  * be there for a moment, and would take a wake that is meant for one.
+ *
+ * CONNECT, SEND, RECV and CALL move bytes of stream sockets, as many as go, which may be fewer than asked for.
+ * They share the descriptor's one operation with POLL, in turns, as long as the events are the same: POLLIN |
+ * POLLRDHUP for RECV and CALL, POLLOUT for SEND; CONNECT is forgotten before the next. What they move is the
+ * caller's again when they complete. They must not be in flight across di_io_adopt() (what a former thread's
+ * ring would still send or receive is lost, or sent twice), and are for calls that wait; whoever waits for
+ * events uses POLL and the di_io_try_… calls.
  */
 
 enum di_io_kind {
-    DI_IO_POLL, /* fd becomes ready for events (POLLIN, POLLOUT); result: the ready events */
-    DI_IO_WORD, /* *word leaves the value expected; result 0. Only with DI_IO_CAN_WORD. */
-    DI_IO_TIMER /* now() reaches deadline; result 0 */
+    DI_IO_POLL,    /* fd becomes ready for events (POLLIN, POLLOUT); result: the ready events */
+    DI_IO_WORD,    /* *word leaves the value expected; result 0. Only with DI_IO_CAN_WORD. */
+    DI_IO_TIMER,   /* now() reaches deadline; result 0 */
+    DI_IO_CONNECT, /* fd, which does not block, is connected to address; result 0 */
+    DI_IO_SEND,    /* from pieces; result: bytes, at least 1 */
+    DI_IO_RECV,    /* into pieces; result: bytes, 0 at the end of the stream */
+    DI_IO_CALL /* all of data, then RECV; result as RECV. Where data did not all go at once it may end with
+                      FAILED and error EAGAIN instead; sent says how much of it went, in every case */
 };
 
-enum { DI_IO_CANCELED = -1, DI_IO_FAILED = -2 /* the descriptor or word cannot be waited for */ };
+enum {
+    DI_IO_CANCELED = -1,
+    DI_IO_FAILED = -2 /* the descriptor or word cannot be waited for; or see error */
+};
 
 enum { DI_IO_CAN_WORD = 1u << 0 };
+
+/* Most pieces of one operation: what every kernel takes (IOV_MAX). */
+#define DI_IO_PIECES_MAX 1024u
 
 struct di_io;
 struct di_io_op;
@@ -64,15 +85,29 @@ struct di_io_op {
     const _Atomic uint32_t *word; /* WORD: may lie in memory mapped read-only */
     uint32_t expected;            /* WORD */
     int64_t deadline;             /* TIMER */
+    const struct iovec *pieces;   /* SEND, RECV, CALL: valid until it completes */
+    uint32_t piece_count;
+    const void *data; /* CALL */
+    size_t size;
+    const struct sockaddr *address; /* CONNECT */
+    socklen_t address_size;
+
+    /* Set by completion. */
+    size_t sent; /* CALL: bytes of data that went */
+    int error;   /* FAILED, of what moves bytes: errno */
 
     /* The backend's. Zero before the first submission. */
     struct di_list node;
+    struct msghdr message;
     uint32_t heap_index; /* TIMER: position in the heap, from 1 */
     bool in_flight;
     bool registered; /* epoll: fd is in the set, for events */
     bool pending;    /* epoll: became ready while not in flight */
     bool canceling;
-    bool ready; /* result is known, done() is due */
+    bool drained; /* epoll: the last receive took all there was, and no edge came since */
+    bool hung_up; /* epoll: the end of the stream was announced: "drained" means nothing */
+    bool cut;     /* uring: the sending part of a CALL has ended early */
+    bool ready;   /* result is known, done() is due */
     int result;
 };
 
@@ -89,6 +124,9 @@ struct di_io_backend {
     void (*wake)(struct di_io *io);
     int (*fd)(struct di_io *io);
     enum duct_err (*adopt)(struct di_io *io);
+    int64_t (*try_send)(struct di_io *io, int fd, const struct iovec *pieces, uint32_t count);
+    int64_t (*try_recv)(struct di_io *io, int fd, const struct iovec *pieces, uint32_t count);
+    int (*try_accept)(struct di_io *io, int fd);
 };
 
 /* First member of every backend's own struct. */
@@ -165,6 +203,28 @@ static inline void di_io_wake(struct di_io *io)
 static inline int di_io_fd(struct di_io *io)
 {
     return io->backend->fd(io);
+}
+
+/*
+ * Moves what can be moved without waiting: the number of bytes, 0 at the end of the stream, or a negative
+ * errno, -EAGAIN if nothing can. No SEND, RECV or CALL is in flight in that direction.
+ */
+static inline int64_t di_io_try_send(struct di_io *io, int fd, const struct iovec *pieces,
+                                     uint32_t count)
+{
+    return io->backend->try_send(io, fd, pieces, count);
+}
+
+static inline int64_t di_io_try_recv(struct di_io *io, int fd, const struct iovec *pieces,
+                                     uint32_t count)
+{
+    return io->backend->try_recv(io, fd, pieces, count);
+}
+
+/* The next connection of a listening socket that does not block: a descriptor, or a negative errno. */
+static inline int di_io_try_accept(struct di_io *io, int fd)
+{
+    return io->backend->try_accept(io, fd);
 }
 
 /* The calling thread becomes the one that submits and waits. */

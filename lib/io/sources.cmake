@@ -5,7 +5,9 @@ target_sources(duct_lib PRIVATE
   io/futex.c
   io/ring.c
   io/timer.c
+  io/transfer.c
   io/uring.c
   io/uring_recall.c
+  io/uring_transfer.c
   io/wake.c
 )

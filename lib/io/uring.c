@@ -15,6 +15,7 @@
 
 #include "lib/base/error.h"
 #include "lib/io/futex.h"
+#include "lib/io/transfer.h"
 #include "lib/io/uring.h"
 #include "lib/io/uring_ops.h"
 
@@ -38,14 +39,18 @@ static void land(struct uring *u, const struct io_uring_cqe *cqe)
             u->woken = true;
         return;
     }
-    struct di_io_op *op = (struct di_io_op *)(uintptr_t)cqe->user_data;
+    struct di_io_op *op = (struct di_io_op *)(uintptr_t)(cqe->user_data & ~(uint64_t)OF_CALL);
     int result = cqe->res;
+    if (cqe->user_data & OF_CALL)
+        di_uring_land_cut(op, result);
     di_list_remove(&op->node);
-    if (u->recalling && result == -ECANCELED && !op->canceling) {
+    if (u->recalling && result == -ECANCELED && !op->canceling && op->kind != DI_IO_CALL) {
         di_list_append(&u->recalled, &op->node);
         return;
     }
-    if (result == -EAGAIN && op->kind == DI_IO_WORD)
+    if (di_transfer_kind(op->kind))
+        result = di_uring_transfer_result(op, result);
+    else if (result == -EAGAIN && op->kind == DI_IO_WORD)
         result = 0; /* it had changed already */
     else if (result == -ECANCELED)
         result = DI_IO_CANCELED;
@@ -106,6 +111,13 @@ struct io_uring_sqe *di_uring_next_entry(struct uring *u)
     return di_ring_next(&u->ring);
 }
 
+struct io_uring_sqe *di_uring_next_pair(struct uring *u)
+{
+    if (di_ring_queued(&u->ring) + 2 > u->ring.entries)
+        (void)flush(u);
+    return di_ring_queued(&u->ring) + 2 > u->ring.entries ? NULL : di_ring_next(&u->ring);
+}
+
 static void arm_wake(struct uring *u)
 {
     struct io_uring_sqe *sqe = u->wake_armed ? NULL : di_uring_next_entry(u);
@@ -118,12 +130,17 @@ static void arm_wake(struct uring *u)
 
 void di_uring_queue(struct uring *u, struct di_io_op *op)
 {
-    struct io_uring_sqe *sqe = di_uring_next_entry(u);
+    struct io_uring_sqe *sqe =
+        op->kind == DI_IO_CALL ? di_uring_prep_call(u, op) : di_uring_next_entry(u);
     if (sqe == NULL) {
+        if (op->error == 0)
+            op->error = EAGAIN;
         di_due_put(&u->due, op, DI_IO_FAILED);
         return;
     }
-    if (op->kind == DI_IO_POLL)
+    if (di_transfer_kind(op->kind))
+        di_uring_prep_transfer(sqe, op);
+    else if (op->kind == DI_IO_POLL)
         io_uring_prep_poll_add(sqe, op->fd, op->events);
     else
         di_prep_futex_wait(sqe, op->word, op->expected);
@@ -152,6 +169,7 @@ static void uring_submit(struct di_io *io, struct di_io_op *op)
         return;
     }
     op->in_flight = true;
+    op->error = 0;
     if (u->due.closing)
         di_due_put(&u->due, op, DI_IO_CANCELED);
     else if (op->kind == DI_IO_TIMER)
@@ -170,6 +188,12 @@ static void uring_submit(struct di_io *io, struct di_io_op *op)
 bool di_uring_queue_cancel(struct uring *u, struct di_io_op *op)
 {
     struct io_uring_sqe *sqe = di_uring_next_entry(u);
+    if (sqe != NULL && op->kind == DI_IO_CALL) {
+        /* Whichever half is there. */
+        io_uring_prep_cancel64(sqe, (uintptr_t)op | OF_CALL, 0);
+        sqe->user_data = OF_CANCEL;
+        sqe = di_uring_next_entry(u);
+    }
     if (sqe == NULL)
         return false;
     io_uring_prep_cancel(sqe, op, 0);
@@ -374,6 +398,9 @@ const struct di_io_backend di_io_uring = {
     .wake = uring_wake,
     .fd = di_uring_fd,
     .adopt = di_uring_adopt,
+    .try_send = di_transfer_send,
+    .try_recv = di_transfer_recv,
+    .try_accept = di_transfer_accept,
 };
 
 /* Only an answer that will not change is kept: a process short of descriptors may ask again. */

@@ -12,11 +12,15 @@
 
 /*
  * What the files of the io_uring backend share: uring.c, which submits and waits, and uring_recall.c, which
- * takes everything back for another loop or another thread.
+ * takes everything back for another loop or another thread, and uring_transfer.c, which moves bytes.
  */
 
 /* Numbers that are no operation's address. */
 enum { OF_CANCEL = 0, OF_WAKE = 1, OF_ALARM = 2 };
+
+/* In the number of the first half of a CALL, beside the operation's address. */
+enum { OF_CALL = 4 };
+_Static_assert(_Alignof(struct di_io_op) >= 8, "an address leaves room for OF_CALL");
 
 struct uring {
     struct di_io io;
@@ -45,11 +49,26 @@ static inline struct uring *di_uring_of(struct di_io *io)
 /* A free entry, made by submitting if need be, or NULL. */
 struct io_uring_sqe *di_uring_next_entry(struct uring *u);
 
-/* Queues a POLL or WORD operation for the kernel. */
+/* The first of two free entries that go to the kernel together, or NULL. */
+struct io_uring_sqe *di_uring_next_pair(struct uring *u);
+
+/* Queues any operation but a TIMER for the kernel. */
 void di_uring_queue(struct uring *u, struct di_io_op *op);
 
 /* Queues a request to cancel it; false if there is no room: a later request may fare better. */
 bool di_uring_queue_cancel(struct uring *u, struct di_io_op *op);
+
+/* Fills the entry of a CONNECT or SEND, or of what receives. */
+void di_uring_prep_transfer(struct io_uring_sqe *sqe, struct di_io_op *op);
+
+/* The sending half of a CALL; gives the entry for the other, or NULL: no room, or see op->error and sent. */
+struct io_uring_sqe *di_uring_prep_call(struct uring *u, struct di_io_op *op) DUCT_NODISCARD;
+
+/* The first half of a CALL has not sent everything. */
+void di_uring_land_cut(struct di_io_op *op, int result);
+
+/* What the kernel's answer to one of the four means. */
+int di_uring_transfer_result(struct di_io_op *op, int result);
 
 /* Moves completions to due; no system call, and nobody is called. */
 void di_uring_harvest(struct uring *u);

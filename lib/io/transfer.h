@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DI_IO_TRANSFER_H
+#define DI_IO_TRANSFER_H
+
+#include <stdint.h>
+
+#include "lib/io/io.h"
+
+/*
+ * Moving bytes at once, by plain system calls that do not wait: what both backends of this kernel share. All
+ * give a number of bytes, or a negative errno; EINTR is tried again here, and nowhere else.
+ */
+int64_t di_transfer_send(struct di_io *io, int fd, const struct iovec *pieces, uint32_t count);
+int64_t di_transfer_recv(struct di_io *io, int fd, const struct iovec *pieces, uint32_t count);
+int di_transfer_accept(struct di_io *io, int fd);
+
+/*
+ * As much of a CONNECT, SEND, RECV or CALL as can be done now: its result, or -EAGAIN. connecting: its connect()
+ * was made before. A CALL adds to op->sent, and gives -EPROTO where not all of its data went.
+ */
+int64_t di_transfer_attempt(struct di_io_op *op, bool connecting);
+
+/* What the descriptor of such an operation is watched for. */
+uint32_t di_transfer_events(const struct di_io_op *op);
+
+static inline bool di_transfer_kind(enum di_io_kind kind)
+{
+    return kind >= DI_IO_CONNECT;
+}
+
+#endif

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* CONNECT, SEND, RECV and CALL of lib/io/io.h, on every backend. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "tests/lib/io/suite.h"
+
+struct pair {
+    int fds[2];
+};
+
+static struct pair stream_pair(void)
+{
+    struct pair pair;
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.fds), 0);
+    return pair;
+}
+
+static struct probe transfer_probe(enum di_io_kind kind, int fd, const struct iovec *pieces,
+                                   uint32_t count)
+{
+    return (struct probe){.op = {.done = probe_done,
+                                 .kind = kind,
+                                 .fd = fd,
+                                 .events = POLLIN | POLLRDHUP,
+                                 .pieces = pieces,
+                                 .piece_count = count}};
+}
+
+static void until(struct di_io *io, const struct probe *p, int count)
+{
+    while (p->count < count)
+        cr_assert_eq(di_io_wait(io, INT64_MAX), DUCT_OK);
+    cr_assert_eq(p->count, count);
+}
+
+/* --- RECV --- */
+
+EACH_BACKEND(a_receive_takes_what_is_there)
+{
+    struct pair pair = stream_pair();
+    char bytes[16] = {0};
+    struct iovec piece = {bytes, sizeof bytes};
+    struct probe p = transfer_probe(DI_IO_RECV, pair.fds[0], &piece, 1);
+    cr_assert_eq(write(pair.fds[1], "hello", 5), 5);
+    di_io_submit(*loop, &p.op);
+    cr_assert_eq(p.count, 0); /* 2: never from submit */
+    until(*loop, &p, 1);
+    cr_assert_eq(p.result, 5);
+    cr_assert_str_eq(bytes, "hello");
+}
+
+EACH_BACKEND(a_receive_waits_for_the_first_byte)
+{
+    struct pair pair = stream_pair();
+    char a[3], b[5];
+    struct iovec pieces[2] = {{a, sizeof a}, {b, sizeof b}};
+    struct probe p = transfer_probe(DI_IO_RECV, pair.fds[0], pieces, 2);
+    for (int i = 1; i <= 20; i++) {
+        di_io_submit(*loop, &p.op);
+        cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
+        cr_assert_eq(write(pair.fds[1], "abcdef", 6), 6);
+        until(*loop, &p, i);
+        cr_assert_eq(p.result, 6);
+        cr_assert(memcmp(a, "abc", 3) == 0 && memcmp(b, "def", 3) == 0);
+    }
+}
+
+/* Whatever was there before, came between two, or was left by the one before is received. */
+EACH_BACKEND(no_byte_is_forgotten)
+{
+    struct pair pair = stream_pair();
+    char bytes[4];
+    struct iovec piece = {bytes, sizeof bytes};
+    struct probe p = transfer_probe(DI_IO_RECV, pair.fds[0], &piece, 1);
+    size_t sent = 0, received = 0;
+    for (int i = 1; sent < 1000 || received < sent; i++) {
+        if (sent < 1000)
+            sent += (size_t)write(pair.fds[1], "0123456789", 1 + (size_t)(i * 7 % 10));
+        di_io_submit(*loop, &p.op);
+        if (i % 3 == 0 && sent < 1000)
+            sent += (size_t)write(pair.fds[1], "0123456789", 2);
+        until(*loop, &p, i);
+        cr_assert_gt(p.result, 0);
+        received += (size_t)p.result;
+    }
+    cr_assert_eq(received, sent);
+}
+
+EACH_BACKEND(the_end_of_the_stream_is_received_after_its_bytes)
+{
+    for (int before = 0; before < 2; before++) {
+        struct pair pair = stream_pair();
+        char bytes[16];
+        struct iovec piece = {bytes, sizeof bytes};
+        struct probe p = transfer_probe(DI_IO_RECV, pair.fds[0], &piece, 1);
+        if (before == 0) {
+            di_io_submit(*loop, &p.op);
+            cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
+        }
+        cr_assert_eq(write(pair.fds[1], "bye", 3), 3);
+        close(pair.fds[1]);
+        if (before == 1)
+            di_io_submit(*loop, &p.op);
+        until(*loop, &p, 1);
+        cr_assert_eq(p.result, 3);
+        for (int i = 2; i < 4; i++) {
+            di_io_submit(*loop, &p.op);
+            until(*loop, &p, i);
+            cr_assert_eq(p.result, 0);
+        }
+        di_io_forget(*loop, &p.op);
+        close(pair.fds[0]);
+    }
+}
+
+EACH_BACKEND(a_receive_and_a_poll_take_turns)
+{
+    struct pair pair = stream_pair();
+    char bytes[16];
+    struct iovec piece = {bytes, sizeof bytes};
+    struct probe p = transfer_probe(DI_IO_RECV, pair.fds[0], &piece, 1);
+    for (int i = 1; i < 30; i += 2) {
+        p.op.kind = DI_IO_RECV;
+        di_io_submit(*loop, &p.op);
+        cr_assert_eq(write(pair.fds[1], "ab", 2), 2);
+        until(*loop, &p, i);
+        cr_assert_eq(p.result, 2);
+        p.op.kind = DI_IO_POLL;
+        di_io_submit(*loop, &p.op);
+        cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
+        cr_assert_eq(write(pair.fds[1], "cdefgh", 6), 6);
+        until(*loop, &p, i + 1);
+        cr_assert(p.result > 0 && (p.result & POLLIN));
+        /* Only some of it: the receive that follows finds the rest. */
+        struct iovec some = {bytes, 4};
+        cr_assert_eq(di_io_try_recv(*loop, pair.fds[0], &some, 1), 4);
+        p.op.kind = DI_IO_RECV;
+        di_io_submit(*loop, &p.op);
+        until(*loop, &p, i + 2);
+        cr_assert_eq(p.result, 2);
+        p.count--;
+    }
+}
+
+EACH_BACKEND(cancel_ends_what_waits_to_move_bytes)
+{
+    struct pair pair = stream_pair();
+    char bytes[16];
+    struct iovec piece = {bytes, sizeof bytes};
+    struct probe p = transfer_probe(DI_IO_RECV, pair.fds[0], &piece, 1);
+    di_io_submit(*loop, &p.op);
+    di_io_wait(*loop, 0);
+    di_io_cancel(*loop, &p.op);
+    until(*loop, &p, 1);
+    cr_assert_eq(p.result, DI_IO_CANCELED);
+    /* And takes nothing with it. */
+    cr_assert_eq(write(pair.fds[1], "kept", 4), 4);
+    cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
+    cr_assert_eq(di_io_try_recv(*loop, pair.fds[0], &piece, 1), 4);
+}
+
+/* --- SEND --- */
+
+static size_t fill_up(struct di_io *io, int fd)
+{
+    static char bytes[65536];
+    struct iovec piece = {bytes, sizeof bytes};
+    size_t total = 0;
+    int64_t done;
+    while ((done = di_io_try_send(io, fd, &piece, 1)) > 0)
+        total += (size_t)done;
+    cr_assert_eq(done, -EAGAIN);
+    return total;
+}
+
+static void empty(int fd, size_t bytes)
+{
+    static char sink[65536];
+    while (bytes > 0) {
+        ssize_t got = read(fd, sink, bytes < sizeof sink ? bytes : sizeof sink);
+        cr_assert_gt(got, 0);
+        bytes -= (size_t)got;
+    }
+}
+
+EACH_BACKEND(a_send_waits_for_room)
+{
+    struct pair pair = stream_pair();
+    static char abc[] = "abc", defgh[] = "defgh";
+    struct iovec pieces[2] = {{abc, 3}, {defgh, 5}};
+    struct probe p = transfer_probe(DI_IO_SEND, pair.fds[0], pieces, 2);
+    char got[9] = {0};
+    for (int i = 1; i < 10; i++) {
+        size_t filled = fill_up(*loop, pair.fds[0]);
+        di_io_submit(*loop, &p.op);
+        cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
+        empty(pair.fds[1], filled);
+        until(*loop, &p, i);
+        cr_assert_eq(p.result, 8);
+        cr_assert_eq(read(pair.fds[1], got, 8), 8);
+        cr_assert_str_eq(got, "abcdefgh");
+    }
+}
+
+EACH_BACKEND(a_send_to_nobody_fails_with_the_reason)
+{
+    struct pair pair = stream_pair();
+    static char abc[] = "abc";
+    struct iovec piece = {abc, 3};
+    struct probe p = transfer_probe(DI_IO_SEND, pair.fds[0], &piece, 1);
+    close(pair.fds[1]);
+    di_io_submit(*loop, &p.op); /* and without SIGPIPE */
+    until(*loop, &p, 1);
+    cr_assert_eq(p.result, DI_IO_FAILED);
+    cr_assert_eq(p.op.error, EPIPE);
+    cr_assert_eq(di_io_try_send(*loop, pair.fds[0], &piece, 1), -EPIPE);
+}
+
+/* --- CALL --- */
+
+EACH_BACKEND(a_call_sends_and_then_receives)
+{
+    struct pair pair = stream_pair();
+    char bytes[16], got[8];
+    struct iovec piece = {bytes, sizeof bytes};
+    struct probe p = transfer_probe(DI_IO_CALL, pair.fds[0], &piece, 1);
+    p.op.data = "question";
+    p.op.size = 8;
+    for (int i = 1; i <= 20; i++) {
+        di_io_submit(*loop, &p.op);
+        cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
+        cr_assert_eq(read(pair.fds[1], got, 8), 8);
+        cr_assert_eq(write(pair.fds[1], "answer", 6), 6);
+        until(*loop, &p, i);
+        cr_assert_eq(p.result, 6);
+        cr_assert_eq(p.op.sent, 8);
+        cr_assert(memcmp(got, "question", 8) == 0 && memcmp(bytes, "answer", 6) == 0);
+    }
+}
+
+EACH_BACKEND(a_call_that_is_not_answered_is_sent_all_the_same)
+{
+    struct pair pair = stream_pair();
+    char bytes[16], got[8];
+    struct iovec piece = {bytes, sizeof bytes};
+    struct probe p = transfer_probe(DI_IO_CALL, pair.fds[0], &piece, 1);
+    p.op.data = "question";
+    p.op.size = 8;
+    di_io_submit(*loop, &p.op);
+    cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
+    di_io_cancel(*loop, &p.op);
+    until(*loop, &p, 1);
+    cr_assert_eq(p.result, DI_IO_CANCELED);
+    cr_assert_eq(p.op.sent, 8);
+    cr_assert_eq(read(pair.fds[1], got, 8), 8);
+}
+
+EACH_BACKEND(a_call_without_room_says_how_much_went)
+{
+    struct pair pair = stream_pair();
+    static char question[4 << 20], sink[65536];
+    char bytes[16];
+    struct iovec piece = {bytes, sizeof bytes};
+    struct probe p = transfer_probe(DI_IO_CALL, pair.fds[0], &piece, 1);
+    p.op.data = question;
+    p.op.size = sizeof question;
+    di_io_submit(*loop, &p.op);
+    di_io_wait(*loop, 0);
+    di_io_cancel(*loop, &p.op);
+    until(*loop, &p, 1);
+    cr_assert_lt(p.result, 0);
+    cr_assert_lt(p.op.sent, sizeof question);
+    /* Exactly so much. */
+    size_t there = 0;
+    ssize_t got;
+    while ((got = recv(pair.fds[1], sink, sizeof sink, MSG_DONTWAIT)) > 0)
+        there += (size_t)got;
+    cr_assert_eq(there, p.op.sent);
+    cr_assert_eq(write(pair.fds[1], "late", 4), 4);
+    cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
+}
+
+EACH_BACKEND(a_call_to_nobody_fails_with_the_reason)
+{
+    struct pair pair = stream_pair();
+    char bytes[16];
+    struct iovec piece = {bytes, sizeof bytes};
+    struct probe p = transfer_probe(DI_IO_CALL, pair.fds[0], &piece, 1);
+    p.op.data = "question";
+    p.op.size = 8;
+    close(pair.fds[1]);
+    di_io_submit(*loop, &p.op);
+    until(*loop, &p, 1);
+    cr_assert_eq(p.result, DI_IO_FAILED);
+    cr_assert_eq(p.op.error, EPIPE);
+    cr_assert_eq(p.op.sent, 0);
+}
+
+/* --- CONNECT, accept --- */
+
+static int bound(struct sockaddr_in *address)
+{
+    socklen_t size = sizeof *address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    *address =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    cr_assert_eq(bind(fd, (struct sockaddr *)address, sizeof *address), 0);
+    cr_assert_eq(getsockname(fd, (struct sockaddr *)address, &size), 0);
+    return fd;
+}
+
+static struct probe connect_probe(const struct sockaddr_in *address)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    return (struct probe){.op = {.done = probe_done,
+                                 .kind = DI_IO_CONNECT,
+                                 .fd = fd,
+                                 .address = (const struct sockaddr *)address,
+                                 .address_size = sizeof *address}};
+}
+
+EACH_BACKEND(a_connection_is_made_and_used)
+{
+    struct sockaddr_in address;
+    int listener = bound(&address);
+    cr_assert_eq(listen(listener, 5), 0);
+    cr_assert_eq(di_io_try_accept(*loop, listener), -EAGAIN);
+    struct probe p = connect_probe(&address);
+    di_io_submit(*loop, &p.op);
+    until(*loop, &p, 1);
+    cr_assert_eq(p.result, 0);
+    di_io_forget(*loop, &p.op);
+    int accepted = di_io_try_accept(*loop, listener);
+    cr_assert_geq(accepted, 0);
+    char bytes[8];
+    struct iovec piece = {bytes, sizeof bytes};
+    struct probe r = transfer_probe(DI_IO_RECV, p.op.fd, &piece, 1);
+    di_io_submit(*loop, &r.op);
+    cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
+    cr_assert_eq(write(accepted, "tcp", 3), 3);
+    until(*loop, &r, 1);
+    cr_assert_eq(r.result, 3);
+    end(loop);
+    close(accepted);
+    close(listener);
+    close(p.op.fd);
+}
+
+EACH_BACKEND(a_connection_is_refused_with_the_reason)
+{
+    struct sockaddr_in address;
+    int nobody = bound(&address); /* but does not listen */
+    struct probe p = connect_probe(&address);
+    di_io_submit(*loop, &p.op);
+    until(*loop, &p, 1);
+    cr_assert_eq(p.result, DI_IO_FAILED);
+    cr_assert_eq(p.op.error, ECONNREFUSED);
+    di_io_forget(*loop, &p.op);
+    close(nobody);
+    close(p.op.fd);
+}
