@@ -15,9 +15,9 @@
 #define SCM_PIDFD 0x04
 #endif
 
-/* Room for more descriptors than any message may bring, so that a surplus is seen, and closed, by
- * us. What does not fit even here the kernel closes. */
-#define FDS_ROOM 32u
+/* Room for as many descriptors as the kernel lets a message bring (SCM_MAX_FD), so that a surplus is seen,
+ * and closed, by us: see close_foreign(). What this process has no numbers left for the kernel closes. */
+#define FDS_ROOM 253u
 
 union control_buffer {
     struct cmsghdr align;
@@ -54,6 +54,19 @@ enum duct_err di_control_send(int socket, const void *bytes, size_t size, const 
     }
 }
 
+/*
+ * Closes a descriptor of the peer's that we have no use for. If it is a socket, and ours is its last
+ * reference, close() would wait for what it still has to send as long as its maker chose: for ever.
+ */
+static void close_foreign(int fd)
+{
+    const struct linger none = {.l_onoff = 0};
+
+    /* Of anything but a socket it is refused, and nothing is lost. */
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+    close(fd);
+}
+
 static void take_fds(struct di_control_msg *msg, const struct cmsghdr *cmsg)
 {
     size_t count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -64,7 +77,7 @@ static void take_fds(struct di_control_msg *msg, const struct cmsghdr *cmsg)
         if (msg->fd_count < DI_CONTROL_FDS) {
             msg->fds[msg->fd_count++] = fd;
         } else {
-            close(fd);
+            close_foreign(fd);
             msg->surplus = true;
         }
     }
@@ -126,11 +139,21 @@ enum duct_err di_control_recv(int socket, struct di_control_msg *msg)
 void di_control_drop(struct di_control_msg *msg)
 {
     for (unsigned i = 0; i < msg->fd_count; i++)
-        close(msg->fds[i]);
+        close_foreign(msg->fds[i]);
     msg->fd_count = 0;
     if (msg->pidfd >= 0)
         close(msg->pidfd);
     msg->pidfd = -1;
+}
+
+void di_control_hang_up(int socket)
+{
+    struct di_control_msg msg;
+
+    shutdown(socket, SHUT_RDWR);
+    /* Nothing can be added any more: what is there is bounded by the socket's buffer. */
+    while (di_control_recv(socket, &msg) == DUCT_OK)
+        di_control_drop(&msg);
 }
 
 void di_control_want_identity(int socket, bool want)

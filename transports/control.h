@@ -37,6 +37,10 @@ enum duct_err di_control_send(int socket, const void *bytes, size_t size, const 
  * closed. */
 enum duct_err di_control_recv(int socket, struct di_control_msg *msg) DUCT_NODISCARD;
 
+/* Ends the connection for both sides, and takes out, and closes, what nobody has read: left to the
+ * kernel, what came with it would be closed by it, at its leisure. The socket stays the caller's. */
+void di_control_hang_up(int socket);
+
 /* Closes what the message brought. */
 void di_control_drop(struct di_control_msg *msg);
 

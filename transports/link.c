@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -84,6 +85,8 @@ void link_release(struct link *link)
     di_fork_close(link->pidfd);
     di_fork_close(link->sender_pidfd);
     di_fork_close(link->sender_socket);
+    if (link->socket >= 0)
+        di_control_hang_up(link->socket);
     di_fork_close(link->socket);
     pthread_mutex_destroy(&link->lock);
     free(link);
@@ -253,7 +256,7 @@ static enum duct_err take_pool(struct link *link, struct di_control_msg *msg)
     struct di_boot_note note;
 
     if (!di_boot_check_note(msg->bytes, msg->size, DI_BOOT_POOL, link->session, &note) ||
-        msg->fd_count != 1 || note.value != receiver->pool_count ||
+        note.value != receiver->pool_count ||
         note.value >= receiver->peer_geometry.header.pool_segments_max)
         return DUCT_ECORRUPT;
     return map_pool(link, receiver, msg->fds[0]);
@@ -272,18 +275,34 @@ enum duct_err link_adopt_pools(struct link *link)
     return err;
 }
 
+/*
+ * Anything else could end us: a pipe that nobody reads by SIGPIPE, a full socket by waiting. By its name,
+ * since the kernel has no other way to ask, and fstat() would ask whoever serves a file system of its own.
+ */
+static bool is_eventfd(int fd)
+{
+    static const char name[] = "anon_inode:[eventfd]";
+    char path[32], target[sizeof(name) + 1];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(path, target, sizeof(target));
+    return length == sizeof(name) - 1 && memcmp(target, name, sizeof(name) - 1) == 0;
+}
+
 static enum duct_err take_eventfd(struct link *link, struct di_control_msg *msg)
 {
     struct di_boot_note note;
 
     if (!di_boot_check_note(msg->bytes, msg->size, DI_BOOT_EVENTFD, link->session, &note) ||
-        msg->fd_count != 1 || note.value > LINK_SENDER)
+        note.value > LINK_SENDER || link->peer_eventfd[note.value] >= 0)
         return DUCT_ECORRUPT;
     /* A peer that is not trusted could make our write block: it is rung through the socket. */
     struct di_ringer *ringer =
         note.value == LINK_RECEIVER ? &link->sender.ringer : &link->receiver->receiver.ringer;
-    if (!link->trusted || link->peer_eventfd[note.value] >= 0)
+    if (!link->trusted)
         return DUCT_OK;
+    if (!is_eventfd(msg->fds[0]))
+        return DUCT_ECORRUPT;
     link->peer_eventfd[note.value] = msg->fds[0];
     di_fork_close_in_child(msg->fds[0]);
     msg->fd_count = 0;
@@ -312,9 +331,13 @@ static enum duct_err take_bells(struct link *link, const struct di_control_msg *
 
 static enum duct_err take(struct link *link, struct di_control_msg *msg)
 {
-    if (msg->surplus)
+    uint32_t type = di_boot_type(msg->bytes, msg->size);
+    unsigned fds = type == DI_BOOT_POOL || type == DI_BOOT_EVENTFD ? 1 : 0;
+
+    /* Exactly what belongs to it: what is more would be closed, and never missed. */
+    if (msg->surplus || msg->fd_count != fds)
         return DUCT_ECORRUPT;
-    switch (di_boot_type(msg->bytes, msg->size)) {
+    switch (type) {
     case DI_BOOT_RING:
         return DUCT_OK;
     case DI_BOOT_CLOSE:

@@ -134,8 +134,10 @@ static void shed(struct shm_listener *self)
         return;
     close(self->spare);
     int socket = accept4(self->bound.socket, NULL, NULL, SOCK_CLOEXEC);
-    if (socket >= 0)
+    if (socket >= 0) {
+        di_control_hang_up(socket);
         close(socket);
+    }
     self->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
