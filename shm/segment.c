@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/memfd.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "lib/base/crash.h"
@@ -132,17 +134,21 @@ void di_segment_fini(struct di_segment *segment)
     segment->base = NULL;
 }
 
-/* What is wrong with the descriptor, or NULL. */
-static const char *fault(int fd, const struct stat *status)
+/* What is wrong with the descriptor, or NULL. The seals come first: only shared memory has any, and of a file
+ * of somebody's own file system any other question could wait for its answer for ever. */
+static const char *fault(int fd, bool huge, struct stat *status)
 {
     int seals = fcntl(fd, F_GET_SEALS);
+    struct statfs system;
 
-    if (!S_ISREG(status->st_mode))
-        return "it is not a regular file";
     if (seals < 0)
         return "it is not a memfd";
     if ((seals & SEALS) != SEALS)
         return "it is not sealed";
+    if (fstat(fd, status) != 0 || fstatfs(fd, &system) != 0 || !S_ISREG(status->st_mode))
+        return "it is not a regular file";
+    if (system.f_type == HUGETLBFS_MAGIC && !huge)
+        return "it is in huge pages, which was not agreed";
     if (status->st_size < (off_t)DI_PAGE || status->st_size % DI_PAGE != 0)
         return "it is not whole pages";
     /* 512-byte units, whatever the file system's block size. */
@@ -151,13 +157,11 @@ static const char *fault(int fd, const struct stat *status)
     return NULL;
 }
 
-enum duct_err di_view_map(struct di_view *view, int fd, uint64_t bytes_max)
+enum duct_err di_view_map(struct di_view *view, int fd, bool huge, uint64_t bytes_max)
 {
     struct stat status;
+    const char *why = fault(fd, huge, &status);
 
-    if (fstat(fd, &status) != 0)
-        return di_fail_os(errno, "looking at the peer's segment");
-    const char *why = fault(fd, &status);
     if (why != NULL)
         return di_fail(DUCT_ECORRUPT, "the peer's segment is refused: %s", why);
     if ((uint64_t)status.st_size > bytes_max)

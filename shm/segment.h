@@ -50,10 +50,12 @@ void di_segment_fini(struct di_segment *segment);
 /*
  * Checks, before anything is read, that fd is what it should be: regular shared memory, sealed
  * against shrinking, growing, writing and further seals, between one page and bytes_max, with every
- * page allocated (a sparse one would charge its reader). Then maps it read-only. fd stays the
- * caller's. Errors: CORRUPT, LIMIT, NOMEMORY, OS.
+ * page allocated (a sparse one would charge its reader), and in huge pages only if huge says that the
+ * peer announced that. Then maps it read-only. fd stays the caller's. Errors: CORRUPT, LIMIT, NOMEMORY,
+ * OS.
  */
-enum duct_err di_view_map(struct di_view *view, int fd, uint64_t bytes_max) DUCT_NODISCARD;
+enum duct_err di_view_map(struct di_view *view, int fd, bool huge,
+                          uint64_t bytes_max) DUCT_NODISCARD;
 void di_view_fini(struct di_view *view);
 
 #endif

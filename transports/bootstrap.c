@@ -47,7 +47,8 @@ enum duct_err di_boot_check_hello(const void *bytes, size_t size, uint64_t sessi
                        "shared-memory layouts: the peer's is version %u, this side's %u; "
                        "update the older program",
                        local.layout, DI_LAYOUT_VERSION);
-    if (((local.has | local.needs) & ~DI_CAPS_KNOWN) != 0)
+    /* Nothing can be needed yet: whoever asks for more is not understood, whatever the number. */
+    if ((local.has & ~DI_CAPS_KNOWN) != 0 || local.needs != 0)
         return di_fail(DUCT_ENOTSUP,
                        "the peer has or needs capabilities %#x that this side does not "
                        "know (it knows %#x); update this side",

@@ -39,13 +39,14 @@ enum di_boot_type {
 #define DI_BOOT_VERSION_MIN 1u
 #define DI_BOOT_VERSION_MAX 1u
 
-/* Capabilities. A side refuses bits that it does not know in `needs`, and ignores none in `has`:
- * every value means something. */
+/* Capabilities. A side refuses bits that it does not know in `has`, and any in `needs`, where none
+ * is defined: every value means something. */
 #define DI_CAP_MEMBARRIER \
     (1u << 0)                    /* this process is registered for membarrier(GLOBAL_EXPEDITED) */
 #define DI_CAP_EVENTFD (1u << 1) /* it rings eventfds it is given */
 #define DI_CAP_BELLS   (1u << 2) /* it rings words of a bells page it is given */
-#define DI_CAPS_KNOWN  (DI_CAP_MEMBARRIER | DI_CAP_EVENTFD | DI_CAP_BELLS)
+#define DI_CAP_HUGE    (1u << 3) /* its pool lies in huge pages */
+#define DI_CAPS_KNOWN  (DI_CAP_MEMBARRIER | DI_CAP_EVENTFD | DI_CAP_BELLS | DI_CAP_HUGE)
 
 struct di_boot_hello {
     uint32_t type;

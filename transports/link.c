@@ -126,7 +126,7 @@ enum duct_err link_make_segments(struct link *link)
 static enum duct_err map_outbox(struct link *link, struct link_receiver *receiver, int fd)
 {
     struct di_outbox_header header;
-    enum duct_err err = di_view_map(&link->peer_outbox, fd, link->peer_bytes_max);
+    enum duct_err err = di_view_map(&link->peer_outbox, fd, false, link->peer_bytes_max);
 
     if (err != DUCT_OK)
         return err;
@@ -142,14 +142,17 @@ static enum duct_err map_outbox(struct link *link, struct link_receiver *receive
 static enum duct_err map_pool(struct link *link, struct link_receiver *receiver, int fd)
 {
     struct di_view *view = &receiver->pools[receiver->pool_count];
-    enum duct_err err = di_view_map(view, fd, link->peer_bytes_max);
+    const bool huge = (link->peer_has & DI_CAP_HUGE) != 0;
+    const uint64_t page = huge ? DI_HUGE_PAGE : 1;
+    const uint64_t said = receiver->peer_geometry.header.pool_bytes;
+    enum duct_err err = di_view_map(view, fd, huge, link->peer_bytes_max);
 
     if (err != DUCT_OK)
         return err;
-    if (view->size < receiver->peer_geometry.header.pool_bytes) {
+    /* Exactly: what is more would be address space of ours, of which nobody was told. */
+    if (view->size != (said + page - 1) / page * page) {
         err = di_fail(DUCT_ECORRUPT, "the peer's pool has %llu bytes, its header says %llu",
-                      (unsigned long long)view->size,
-                      (unsigned long long)receiver->peer_geometry.header.pool_bytes);
+                      (unsigned long long)view->size, (unsigned long long)said);
         di_view_fini(view);
         return err;
     }
@@ -316,8 +319,7 @@ static enum duct_err take_bells(struct link *link, const struct di_control_msg *
 {
     struct di_boot_note note;
 
-    if (!di_boot_check_note(msg->bytes, msg->size, DI_BOOT_BELLS, link->session, &note) ||
-        msg->fd_count != 1)
+    if (!di_boot_check_note(msg->bytes, msg->size, DI_BOOT_BELLS, link->session, &note))
         return DUCT_ECORRUPT;
     if (!link->trusted || link->peer_bells.page != NULL)
         return DUCT_OK;
@@ -332,10 +334,10 @@ static enum duct_err take_bells(struct link *link, const struct di_control_msg *
 static enum duct_err take(struct link *link, struct di_control_msg *msg)
 {
     uint32_t type = di_boot_type(msg->bytes, msg->size);
-    unsigned fds = type == DI_BOOT_POOL || type == DI_BOOT_EVENTFD ? 1 : 0;
+    bool one = type == DI_BOOT_POOL || type == DI_BOOT_EVENTFD || type == DI_BOOT_BELLS;
 
     /* Exactly what belongs to it: what is more would be closed, and never missed. */
-    if (msg->surplus || msg->fd_count != fds)
+    if (msg->surplus || msg->fd_count != (one ? 1 : 0))
         return DUCT_ECORRUPT;
     switch (type) {
     case DI_BOOT_RING:

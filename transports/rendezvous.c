@@ -109,9 +109,10 @@ static enum duct_err identify(struct rendezvous *r, struct di_control_msg *msg)
 
 /* ---- Steps ---- */
 
-static uint32_t capabilities(void)
+static uint32_t capabilities(const struct link *link)
 {
-    return DI_CAP_EVENTFD | DI_CAP_BELLS | (di_asymmetric_available() ? DI_CAP_MEMBARRIER : 0);
+    return DI_CAP_EVENTFD | DI_CAP_BELLS | (di_asymmetric_available() ? DI_CAP_MEMBARRIER : 0) |
+           (link->huge ? DI_CAP_HUGE : 0);
 }
 
 static enum duct_err send_hello(struct rendezvous *r, bool with_segments)
@@ -120,7 +121,7 @@ static enum duct_err send_hello(struct rendezvous *r, bool with_segments)
     const int fds[2] = {link->outbox.fd, link->pools[0].fd};
     struct di_boot_hello hello;
 
-    di_boot_make_hello(&hello, link->session, capabilities(), link->geometry.blocks_max,
+    di_boot_make_hello(&hello, link->session, capabilities(link), link->geometry.blocks_max,
                        link->geometry.header.slots);
     DI_CRASH_POINT("meet.hello_due");
     enum duct_err err =

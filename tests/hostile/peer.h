@@ -26,7 +26,8 @@ enum {
     PEER_REFUSE = 0x13,
     PEER_CLOSE = 0x20,
     PEER_POOL = 0x21,
-    PEER_EVENTFD = 0x22
+    PEER_EVENTFD = 0x22,
+    PEER_BELLS = 0x23
 };
 #define PEER_MAGIC 0x64756374u
 

@@ -22,7 +22,7 @@ enum { REQUIRED = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRIT
 static enum duct_err map(int fd)
 {
     struct di_view view = {0};
-    enum duct_err err = di_view_map(&view, fd, 1 << 20);
+    enum duct_err err = di_view_map(&view, fd, false, 1 << 20);
 
     if (err == DUCT_OK) {
         cr_assert_eq(*(const unsigned char *)di_peer_address(view.base), 0);
@@ -150,7 +150,7 @@ Test(segment, peer_cannot_write)
     cr_assert_eq(di_segment_create(&segment, "test", 16384, false), DUCT_OK, "%s",
                  duct_err_detail());
     memset(segment.base, 7, 16384);
-    cr_assert_eq(di_view_map(&view, segment.fd, 1 << 20), DUCT_OK);
+    cr_assert_eq(di_view_map(&view, segment.fd, false, 1 << 20), DUCT_OK);
     pid_t child = fork();
     if (child == 0)
         _exit(tries_to_write(segment.fd, di_peer_address(view.base), 16384));
