@@ -116,6 +116,7 @@ enum duct_err di_control_recv(int socket, struct di_control_msg *msg)
 
     msg->fd_count = 0;
     msg->surplus = false;
+    msg->starved = false;
     msg->has_credentials = false;
     msg->pidfd = -1;
     /* ECONNRESET is said once, when the peer closed with something of ours unread; what it sent
@@ -133,6 +134,9 @@ enum duct_err di_control_recv(int socket, struct di_control_msg *msg)
     take_ancillary(msg, &header);
     if (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
         msg->surplus = true;
+    /* There is room for the most that can come, so it is not the peer who sent too many. */
+    if (header.msg_flags & MSG_CTRUNC)
+        msg->starved = true;
     return DUCT_OK;
 }
 

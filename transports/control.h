@@ -22,6 +22,7 @@ struct di_control_msg {
     int fds[DI_CONTROL_FDS]; /* the receiver's, to close */
     unsigned fd_count;
     bool surplus; /* more descriptors came than fit, or the message was cut: refuse it */
+    bool starved; /* also: this process has no number left for what came */
     bool has_credentials;
     pid_t pid;
     uid_t uid;

@@ -3,11 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/base/crash.h"
@@ -19,8 +17,6 @@
 /*
  * Edges of this file:
  *   [refs]   a half's last touch, count lowered with release | count seen to be zero with acquire
- *   [ended]  the reason written, ended stored with release   | ended loaded with acquire
- *   [bellfd] the descriptor received, its number stored with release | loaded with acquire (shm/park.c)
  */
 
 enum duct_err link_open(struct link **out, const struct duct_options *options)
@@ -139,8 +135,9 @@ static enum duct_err map_outbox(struct link *link, struct link_receiver *receive
     return err;
 }
 
-static enum duct_err map_pool(struct link *link, struct link_receiver *receiver, int fd)
+enum duct_err link_map_pool(struct link *link, int fd)
 {
+    struct link_receiver *receiver = link->receiver;
     struct di_view *view = &receiver->pools[receiver->pool_count];
     const bool huge = (link->peer_has & DI_CAP_HUGE) != 0;
     const uint64_t page = huge ? DI_HUGE_PAGE : 1;
@@ -170,7 +167,7 @@ enum duct_err link_map_peer(struct link *link, int outbox_fd, int pool_fd)
     memset(receiver, 0, sizeof(*receiver));
     link->receiver = receiver;
     enum duct_err err = map_outbox(link, receiver, outbox_fd);
-    return err != DUCT_OK ? err : map_pool(link, receiver, pool_fd);
+    return err != DUCT_OK ? err : link_map_pool(link, pool_fd);
 }
 
 static enum duct_err grow(struct di_sender *sender)
@@ -230,140 +227,6 @@ enum duct_err link_start(struct link *link, void (*post)(struct di_receiver *rec
     return DUCT_OK;
 }
 
-/* ---- News ---- */
-
-static void end(struct link *link, enum duct_err err)
-{
-    int open = DUCT_OK;
-
-    /* [ended] publishes: its reason was written before. The first end stands. */
-    atomic_compare_exchange_strong_explicit(&link->ended, &open, err, memory_order_release,
-                                            memory_order_relaxed);
-}
-
-static enum duct_err take_close(struct link *link, const struct di_control_msg *msg)
-{
-    struct di_boot_end told;
-
-    if (!di_boot_check_end(msg->bytes, msg->size, DI_BOOT_CLOSE, &told))
-        return DUCT_ECORRUPT;
-    link->close_code = told.code;
-    memcpy(link->close_text, told.text, sizeof(link->close_text));
-    end(link, DUCT_ECLOSED);
-    return DUCT_OK;
-}
-
-static enum duct_err take_pool(struct link *link, struct di_control_msg *msg)
-{
-    struct link_receiver *receiver = link->receiver;
-    struct di_boot_note note;
-
-    if (!di_boot_check_note(msg->bytes, msg->size, DI_BOOT_POOL, link->session, &note) ||
-        note.value != receiver->pool_count ||
-        note.value >= receiver->peer_geometry.header.pool_segments_max)
-        return DUCT_ECORRUPT;
-    return map_pool(link, receiver, msg->fds[0]);
-}
-
-enum duct_err link_adopt_pools(struct link *link)
-{
-    struct di_receiver *receiver = &link->receiver->receiver;
-    enum duct_err err = DUCT_OK;
-
-    pthread_mutex_lock(&link->lock);
-    while (err == DUCT_OK && receiver->segment_count < link->receiver->pool_count)
-        err =
-            di_receiver_add_segment(receiver, link->receiver->pools[receiver->segment_count].base);
-    pthread_mutex_unlock(&link->lock);
-    return err;
-}
-
-/*
- * Anything else could end us: a pipe that nobody reads by SIGPIPE, a full socket by waiting. By its name,
- * since the kernel has no other way to ask, and fstat() would ask whoever serves a file system of its own.
- */
-static bool is_eventfd(int fd)
-{
-    static const char name[] = "anon_inode:[eventfd]";
-    char path[32], target[sizeof(name) + 1];
-
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(path, target, sizeof(target));
-    return length == sizeof(name) - 1 && memcmp(target, name, sizeof(name) - 1) == 0;
-}
-
-static enum duct_err take_eventfd(struct link *link, struct di_control_msg *msg)
-{
-    struct di_boot_note note;
-
-    if (!di_boot_check_note(msg->bytes, msg->size, DI_BOOT_EVENTFD, link->session, &note) ||
-        note.value > LINK_SENDER || link->peer_eventfd[note.value] >= 0)
-        return DUCT_ECORRUPT;
-    /* A peer that is not trusted could make our write block: it is rung through the socket. */
-    struct di_ringer *ringer =
-        note.value == LINK_RECEIVER ? &link->sender.ringer : &link->receiver->receiver.ringer;
-    if (!link->trusted)
-        return DUCT_OK;
-    if (!is_eventfd(msg->fds[0]))
-        return DUCT_ECORRUPT;
-    link->peer_eventfd[note.value] = msg->fds[0];
-    di_fork_close_in_child(msg->fds[0]);
-    msg->fd_count = 0;
-    /* [bellfd] publishes: the descriptor behind the number, to the half that rings. */
-    atomic_store_explicit(&ringer->eventfd, link->peer_eventfd[note.value], memory_order_release);
-    return DUCT_OK;
-}
-
-/* Not mapped for a peer that is not trusted; the words are then rung through the socket. */
-static enum duct_err take_bells(struct link *link, const struct di_control_msg *msg)
-{
-    struct di_boot_note note;
-
-    if (!di_boot_check_note(msg->bytes, msg->size, DI_BOOT_BELLS, link->session, &note))
-        return DUCT_ECORRUPT;
-    if (!link->trusted || link->peer_bells.page != NULL)
-        return DUCT_OK;
-    enum duct_err err = di_bells_map(&link->peer_bells, msg->fds[0]);
-    if (err != DUCT_OK)
-        return err == DUCT_ECORRUPT ? err : DUCT_OK;
-    di_ringer_share(&link->sender.ringer, &link->peer_bells.page->data);
-    di_ringer_share(&link->receiver->receiver.ringer, &link->peer_bells.page->space);
-    return DUCT_OK;
-}
-
-static enum duct_err take(struct link *link, struct di_control_msg *msg)
-{
-    uint32_t type = di_boot_type(msg->bytes, msg->size);
-    bool one = type == DI_BOOT_POOL || type == DI_BOOT_EVENTFD || type == DI_BOOT_BELLS;
-
-    /* Exactly what belongs to it: what is more would be closed, and never missed. */
-    if (msg->surplus || msg->fd_count != (one ? 1 : 0))
-        return DUCT_ECORRUPT;
-    switch (type) {
-    case DI_BOOT_RING:
-        return DUCT_OK;
-    case DI_BOOT_CLOSE:
-        return take_close(link, msg);
-    case DI_BOOT_POOL:
-        return take_pool(link, msg);
-    case DI_BOOT_EVENTFD:
-        return take_eventfd(link, msg);
-    case DI_BOOT_BELLS:
-        return take_bells(link, msg);
-    default:
-        return DUCT_ECORRUPT;
-    }
-}
-
-void link_set_stir(struct link *link, enum link_half half, struct duct_context *context,
-                   struct di_post *stir)
-{
-    pthread_mutex_lock(&link->lock);
-    link->contexts[half] = context;
-    link->stirs[half] = stir;
-    pthread_mutex_unlock(&link->lock);
-}
-
 static enum duct_err duplicate(int fd, int *copy)
 {
     int made = fd < 0 || *copy >= 0 ? *copy : fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -381,65 +244,6 @@ enum duct_err link_duplicate(struct link *link)
     enum duct_err err = duplicate(link->socket, &link->sender_socket);
 
     return err != DUCT_OK ? err : duplicate(link->pidfd, &link->sender_pidfd);
-}
-
-enum duct_err link_read_news(struct link *link, enum link_half reader, bool *more)
-{
-    enum link_half other = reader == LINK_RECEIVER ? LINK_SENDER : LINK_RECEIVER;
-    struct di_control_msg msg;
-    bool stir = false;
-
-    *more = false;
-    pthread_mutex_lock(&link->lock);
-    for (unsigned i = 0; atomic_load_explicit(&link->ended, memory_order_relaxed) == DUCT_OK; i++) {
-        if (i == LINK_NEWS_MAX) {
-            *more = true;
-            break;
-        }
-        enum duct_err err = di_control_recv(link->socket, &msg);
-        if (err == DUCT_EAGAIN)
-            break;
-        if (err != DUCT_OK) {
-            end(link, DUCT_EPEER);
-            break;
-        }
-        err = take(link, &msg);
-        di_control_drop(&msg);
-        /* It may have been the other half's bell. */
-        stir = true;
-        if (err != DUCT_OK) {
-            di_fail(DUCT_ECORRUPT,
-                    "the peer sent nonsense on the control socket; its pipe is closed");
-            end(link, DUCT_ECORRUPT);
-        }
-    }
-    if (stir && link->stirs[other] != NULL)
-        di_context_post(link->contexts[other], link->stirs[other]);
-    pthread_mutex_unlock(&link->lock);
-    /* [ended] observes: the reason. */
-    return (enum duct_err)atomic_load_explicit(&link->ended, memory_order_acquire);
-}
-
-void link_hang_up(struct link *link, enum duct_err err, uint32_t code, const char *text)
-{
-    struct di_boot_end told;
-
-    pthread_mutex_lock(&link->lock);
-    if (link->hung_up) {
-        pthread_mutex_unlock(&link->lock);
-        return;
-    }
-    link->hung_up = true;
-    /* The other half of a split pipe ends for the same reason, and not because its peer is gone. */
-    end(link, err);
-    di_boot_make_end(&told, DI_BOOT_CLOSE, code, err, text);
-    /* If the queue is full the peer learns of the end without the reason. */
-    enum duct_err ignored = di_control_send(link->socket, &told, sizeof(told), NULL, 0);
-    (void)ignored;
-    DI_CRASH_POINT("close.told");
-    shutdown(link->socket, SHUT_RDWR);
-    DI_CRASH_POINT("close.hung_up");
-    pthread_mutex_unlock(&link->lock);
 }
 
 int link_eventfd(struct link *link, enum link_half half)

@@ -98,6 +98,9 @@ enum duct_err link_make_segments(struct link *link) DUCT_NODISCARD;
 /* Checks and maps what the peer sent. The descriptors stay the caller's. */
 enum duct_err link_map_peer(struct link *link, int outbox_fd, int pool_fd) DUCT_NODISCARD;
 
+/* Its next pool segment likewise. */
+enum duct_err link_map_pool(struct link *link, int fd) DUCT_NODISCARD;
+
 /* Both sides' segments are there: makes the lanes. post and awake: see
  * struct di_receiver. */
 enum duct_err link_start(struct link *link, void (*post)(struct di_receiver *receiver),
