@@ -118,8 +118,10 @@ enum duct_err di_durable_copy_read(struct di_durable_copy *copy, int fd, uint64_
     enum duct_err err = di_durable_file_read(fd, bytes, size, 0);
     if (err == DUCT_OK)
         err = di_durable_copy_check(copy, bytes, size, bytes_max);
-    if (err != DUCT_OK)
+    if (err != DUCT_OK) {
         free(bytes);
+        copy->bytes = NULL; /* whoever examines two copies frees both */
+    }
     return err;
 }
 

@@ -82,18 +82,18 @@ enum duct_err di_janitor_place(struct duct_janitor *janitor, const char *path, u
 }
 
 enum duct_err di_found_add(struct duct_janitor *janitor, struct di_found **out,
-                           const struct di_place *place, const char *raw, const char *name)
+                           const struct di_place *place, const char *raw, const char *file)
 {
     size_t raw_size = strlen(raw) + 1, name_size, path_size;
     const char *directory = place != NULL ? place->path : "";
     char path[DI_PLACE_PATH_MAX + 256];
 
-    if (name == NULL)
-        name = raw;
     snprintf(path, sizeof(path), "%s%s%s", directory, place != NULL ? "/" : "",
-             place != NULL ? raw : "");
+             place == NULL  ? ""
+             : file != NULL ? file
+                            : raw);
     /* Every byte may become the four of \xNN. */
-    name_size = 4 * strlen(name) + 1;
+    name_size = 4 * strlen(raw) + 1;
     path_size = 4 * strlen(path) + 1;
     struct di_found *found = calloc(1, sizeof(*found) + raw_size + name_size + path_size);
     if (found == NULL || !grow(&janitor->found, janitor->count, &janitor->capacity)) {
@@ -101,7 +101,7 @@ enum duct_err di_found_add(struct duct_janitor *janitor, struct di_found **out,
         return di_fail_os(ENOMEM, "noting %s", path);
     }
     memcpy(found->text, raw, raw_size);
-    di_text_clean(found->text + raw_size, name_size, name, strlen(name));
+    di_text_clean(found->text + raw_size, name_size, raw, strlen(raw));
     di_text_clean(found->text + raw_size + name_size, path_size, path, strlen(path));
     found->raw = found->text;
     found->place = place;
@@ -124,22 +124,45 @@ void di_found_judge(struct di_found *found, enum duct_leftover_state state, cons
     va_end(args);
 }
 
-void di_found_measure(struct di_found *found, const struct stat *status)
+void di_found_written(struct di_found *found, int64_t seconds)
 {
     struct timespec now = {0};
+    int64_t age, most = INT64_MAX / 1000000000;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    int64_t seconds = (int64_t)now.tv_sec - (int64_t)status->st_mtim.tv_sec;
     /* Files may come from the future, and from before time. */
-    if (seconds < 0)
-        seconds = 0;
-    if (seconds > INT64_MAX / 1000000000)
-        seconds = INT64_MAX / 1000000000;
-    found->about.age_ns = seconds * 1000000000;
+    if (seconds > now.tv_sec || __builtin_sub_overflow((int64_t)now.tv_sec, seconds, &age))
+        age = 0;
+    age = (age < most ? age : most) * 1000000000;
+    if (!found->measured || age < found->about.age_ns)
+        found->about.age_ns = age;
+    found->measured = true;
+}
+
+void di_found_measure(struct di_found *found, const struct stat *status)
+{
+    di_found_written(found, (int64_t)status->st_mtim.tv_sec);
     found->about.uid = status->st_uid;
     found->about.bytes += (uint64_t)status->st_blocks * 512;
     found->device = status->st_dev;
     found->inode = status->st_ino;
+}
+
+bool di_found_is_ours(struct di_found *found, const struct stat *status, mode_t type,
+                      const char *what)
+{
+    if ((status->st_mode & S_IFMT) != type)
+        di_found_judge(found, DUCT_LEFTOVER_REFUSED, "%s is %s; left alone", what,
+                       S_ISLNK(status->st_mode) ? "a symbolic link" : "not what its name says");
+    else if (status->st_uid != found->place->uid)
+        di_found_judge(found, DUCT_LEFTOVER_REFUSED, "%s belongs to uid %u; left alone", what,
+                       (unsigned)status->st_uid);
+    else if (status->st_nlink != 1)
+        di_found_judge(found, DUCT_LEFTOVER_REFUSED, "%s has %ju names; left alone", what,
+                       (uintmax_t)status->st_nlink);
+    else
+        return true;
+    return false;
 }
 
 void di_janitor_not_seen(struct duct_janitor *janitor, const char *format, ...)

@@ -14,7 +14,7 @@
  * file knows one kind of thing: how it is found, how it is judged, and how it is removed.
  *
  * Looking takes no lock, since an owner that starts just then would be refused: it asks the kernel who has
- * it (F_OFD_GETLK). Removing takes it, of DI_JANITOR_LOCK bytes (shm/names.h), compares the file it holds
+ * it. Removing takes it, as janitors do (shm/liveness.h), compares the file it holds
  * with the name, judges once more, and removes the name last that others wait at. Killed between any two
  * of these steps, it leaves what the next run finds, and takes from nobody what is theirs.
  */
@@ -24,8 +24,9 @@ struct di_found {
     struct duct_leftover about;
     const struct di_place *place;
     enum duct_err (*remove)(struct di_found *found, bool discard);
-    dev_t device; /* of the file that was judged */
+    dev_t device; /* of the file measured last */
     ino_t inode;
+    bool measured;
     const char *raw; /* its name in the place, as the kernel knows it */
     struct duct_holder *holders;
     char reason[DI_REASON_MAX];
@@ -42,17 +43,23 @@ struct duct_janitor {
     size_t unseen_count, unseen_capacity;
 };
 
-/* A new entry of the list, about raw in place; name NULL: the same. Its state and reason are to be set. */
+/* A new entry of the list, about raw in place; file, to be shown in its path, NULL: the same. place NULL: it
+ * has no path. Its kind, state and reason are to be set. */
 enum duct_err di_found_add(struct duct_janitor *janitor, struct di_found **found,
                            const struct di_place *place, const char *raw,
-                           const char *name) DUCT_NODISCARD;
+                           const char *file) DUCT_NODISCARD;
 
 /* Sets state and reason. */
 void di_found_judge(struct di_found *found, enum duct_leftover_state state, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Owner, size and age, and which file it is. */
+/* Adds a file of it: owner, size, and age, which is that of the youngest. */
 void di_found_measure(struct di_found *found, const struct stat *status);
+void di_found_written(struct di_found *found, int64_t seconds); /* at that wall-clock time */
+
+/* One link, of that type, of the place's owner: what duct makes, and nobody else could have. Else judged. */
+bool di_found_is_ours(struct di_found *found, const struct stat *status, mode_t type,
+                      const char *what);
 
 /* Notes what could not be looked at. Does not fail: without memory for it, it is forgotten. */
 void di_janitor_not_seen(struct duct_janitor *janitor, const char *format, ...)
@@ -70,5 +77,9 @@ enum duct_err di_leftover_scan(struct duct_janitor *janitor,
 /* A listener's socket and lock, by the socket's name; leftover_socket.c. */
 enum duct_err di_leftover_socket(struct duct_janitor *janitor, const struct di_place *place,
                                  const char *name) DUCT_NODISCARD;
+
+/* Both ends of a durable pipe, by its name; leftover_durable.c. */
+enum duct_err di_leftover_durable(struct duct_janitor *janitor, const struct di_place *place,
+                                  const char *name) DUCT_NODISCARD;
 
 #endif

@@ -9,34 +9,13 @@
 #include "lib/base/error.h"
 #include "lib/base/fork.h"
 #include "shm/leftover.h"
+#include "shm/liveness.h"
 #include "shm/names.h"
 
 /*
  * A listener's NAME and NAME.lock (shm/names.h). The lock decides: its owner holds it for life. Where it is
  * free, or was lost, the socket is asked too, since a program that keeps no lock may be behind it.
  */
-
-/* One link, of the expected type, of the directory's owner: what duct makes, and nobody else could have. */
-static bool is_ours(struct di_found *found, const struct stat *status, mode_t type,
-                    const char *what)
-{
-    if ((status->st_mode & S_IFMT) != type)
-        di_found_judge(found, DUCT_LEFTOVER_REFUSED, "%s is %s; left alone", what,
-                       S_ISLNK(status->st_mode) ? "a symbolic link" : "not what its name says");
-    else if (status->st_uid != found->place->uid)
-        di_found_judge(found, DUCT_LEFTOVER_REFUSED, "%s belongs to uid %u; left alone", what,
-                       (unsigned)status->st_uid);
-    else if (status->st_nlink != 1)
-        di_found_judge(found, DUCT_LEFTOVER_REFUSED, "%s has %ju names; left alone", what,
-                       (uintmax_t)status->st_nlink);
-    else if (type == S_IFREG && status->st_size != 0)
-        di_found_judge(found, DUCT_LEFTOVER_REFUSED,
-                       "%s holds %jd bytes, where a lock is empty; left alone", what,
-                       (intmax_t)status->st_size);
-    else
-        return true;
-    return false;
-}
 
 static void lock_name(const struct di_found *found, char name[static 280])
 {
@@ -54,17 +33,23 @@ static bool measure(struct di_found *found, struct pair *pair)
     char name[280];
 
     lock_name(found, name);
-    pair->has_lock = fstatat(found->place->fd, name, &pair->lock, AT_SYMLINK_NOFOLLOW) == 0;
-    pair->has_socket =
-        fstatat(found->place->fd, found->raw, &pair->socket, AT_SYMLINK_NOFOLLOW) == 0;
+    pair->has_lock = di_place_stat(found->place, name, &pair->lock);
+    pair->has_socket = di_place_stat(found->place, found->raw, &pair->socket);
     found->about.bytes = 0;
+    found->measured = false;
     if (pair->has_lock)
         di_found_measure(found, &pair->lock);
     if (pair->has_socket)
         di_found_measure(found, &pair->socket);
-    if (pair->has_lock && !is_ours(found, &pair->lock, S_IFREG, "its lock"))
+    if (pair->has_lock && !di_found_is_ours(found, &pair->lock, S_IFREG, "its lock"))
         return false;
-    return !pair->has_socket || is_ours(found, &pair->socket, S_IFSOCK, "it");
+    if (pair->has_lock && pair->lock.st_size != 0) {
+        di_found_judge(found, DUCT_LEFTOVER_REFUSED,
+                       "its lock holds %jd bytes, where a lock is empty; left alone",
+                       (intmax_t)pair->lock.st_size);
+        return false;
+    }
+    return !pair->has_socket || di_found_is_ours(found, &pair->socket, S_IFSOCK, "it");
 }
 
 /* Whether somebody is behind the socket. False: nobody is. */
@@ -112,25 +97,21 @@ static bool answers(struct di_found *found)
 /* Asks, without taking it. False: it is free. */
 static bool is_locked(struct di_found *found, const char *name)
 {
-    struct flock ask = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    enum di_holder holder = DI_HELD_BY_OWNER;
     int fd = openat(found->place->fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    bool locked = true;
 
     if (fd < 0 && errno == ENOENT)
         return false;
-    if (fd < 0 || fcntl(fd, F_OFD_GETLK, &ask) != 0) {
+    if (fd < 0 || di_lock_ask(fd, &holder) != DUCT_OK)
         di_found_judge(found, DUCT_LEFTOVER_UNKNOWN, "its lock cannot be read (%s)",
                        strerror(errno));
-    } else if (ask.l_type == F_UNLCK) {
-        locked = false;
-    } else if (ask.l_len == DI_JANITOR_LOCK) {
-        di_found_judge(found, DUCT_LEFTOVER_LIVE, "another janitor is at it");
-    } else {
-        di_found_judge(found, DUCT_LEFTOVER_LIVE, "its listener holds the lock");
-    }
+    else if (holder != DI_HELD_BY_NOBODY)
+        di_found_judge(found, DUCT_LEFTOVER_LIVE, "%s",
+                       holder == DI_HELD_BY_OWNER ? "its listener holds the lock"
+                                                  : "another janitor is at it");
     if (fd >= 0)
         close(fd);
-    return locked;
+    return holder != DI_HELD_BY_NOBODY;
 }
 
 /* ---- Removing ---- */
@@ -142,14 +123,14 @@ static bool is_locked(struct di_found *found, const char *name)
 static enum duct_err take_lock(struct di_found *found, const char *name, int *out, bool *made)
 {
     const int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = DI_JANITOR_LOCK};
-    struct stat held, named;
+    struct stat held;
+    bool taken;
     int fd = openat(found->place->fd, name, flags);
 
     *made = fd < 0 && errno == ENOENT;
     if (*made) {
         struct stat socket;
-        if (fstatat(found->place->fd, found->raw, &socket, AT_SYMLINK_NOFOLLOW) != 0)
+        if (!di_place_stat(found->place, found->raw, &socket))
             return di_fail(DUCT_ENOTFOUND, "%s is gone already", found->about.path);
         fd = openat(found->place->fd, name, flags | O_CREAT | O_EXCL, 0600);
     }
@@ -158,17 +139,16 @@ static enum duct_err take_lock(struct di_found *found, const char *name, int *ou
                    ? di_fail(DUCT_EINUSE, "%s is being taken just now", found->about.path)
                    : di_fail_os(errno, "opening the lock of %s", found->about.path);
     di_fork_close_in_child(fd);
-    if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
-        di_fork_close(fd);
-        return di_fail(DUCT_EINUSE, "%s is kept: its lock is held", found->about.path);
-    }
+    enum duct_err err = di_lock_take_as_janitor(fd, &taken);
+    if (err == DUCT_OK && !taken)
+        err = di_fail(DUCT_EINUSE, "%s is kept: its lock is held", found->about.path);
     /* Whoever had it may have removed its name while we opened it: then we hold nothing. */
-    if (fstat(fd, &held) != 0 ||
-        fstatat(found->place->fd, name, &named, AT_SYMLINK_NOFOLLOW) != 0 ||
-        held.st_ino != named.st_ino || held.st_dev != named.st_dev || held.st_nlink != 1) {
+    else if (err == DUCT_OK && (!di_names_this(found->place->fd, name, fd) ||
+                                fstat(fd, &held) != 0 || held.st_nlink != 1))
+        err = di_fail(DUCT_ENOTFOUND, "%s was removed, or taken over, just now", found->about.path);
+    if (err != DUCT_OK) {
         di_fork_close(fd);
-        return di_fail(DUCT_ENOTFOUND, "%s was removed, or taken over, just now",
-                       found->about.path);
+        return err;
     }
     *out = fd;
     return DUCT_OK;

@@ -13,10 +13,22 @@
  * last descriptor, whatever ended the process. A write lock needs a descriptor that can write, so that
  * nobody to whom a read-only one was passed can take or hold it. The descriptor that holds a lock is
  * never passed on, and closed in children made by fork().
+ *
+ * A janitor (shm/leftover.h) locks one byte where an owner locks all of it. Each keeps the other out, and
+ * whoever is refused can tell which of the two it was: a janitor is gone in no time, and is waited for.
  */
 
-/* Takes the lock, without waiting. *taken: false where somebody else has it. Errors: OS, LIMIT. */
+enum di_holder { DI_HELD_BY_NOBODY, DI_HELD_BY_OWNER, DI_HELD_BY_JANITOR };
+
+/* Takes the lock, without waiting but for a janitor. *taken: false where somebody else has it. Errors: OS,
+ * LIMIT. */
 enum duct_err di_lock_take(int fd, bool *taken) DUCT_NODISCARD;
+
+/* Takes it as a janitor, without waiting. Errors as above. */
+enum duct_err di_lock_take_as_janitor(int fd, bool *taken) DUCT_NODISCARD;
+
+/* Who holds it, apart from us, without taking it. fd needs no right to write. */
+enum duct_err di_lock_ask(int fd, enum di_holder *holder) DUCT_NODISCARD;
 
 /* Whether somebody else, who lives, holds the lock. fd needs no right to write. */
 enum duct_err di_lock_held(int fd, bool *held) DUCT_NODISCARD;

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +16,7 @@
 #include "lib/base/crash.h"
 #include "lib/base/error.h"
 #include "lib/base/fork.h"
-#include "lib/base/system.h"
+#include "shm/liveness.h"
 
 /* ---- From name to path ---- */
 
@@ -142,47 +141,26 @@ static int listener_pid(const char *path)
     return credentials.pid;
 }
 
-/*
- * Who refused us the lock is a janitor, or has let go of it meanwhile. It holds a lock for the time of some
- * ten system calls; a listener that starts just then should not have to be started again. Past that time it
- * is stopped, or is not what it says.
- */
-#define JANITOR_NS_MAX 200000000
-
-static bool is_janitors(int fd, int64_t since)
-{
-    struct flock ask = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-
-    if (di_coarse_now() - since > JANITOR_NS_MAX || fcntl(fd, F_OFD_GETLK, &ask) != 0)
-        return false;
-    return ask.l_type == F_UNLCK || ask.l_len == DI_JANITOR_LOCK;
-}
-
 /* Takes the lock file's write lock. The file may be unlinked by its last owner just as we open it:
  * then the lock is on a file that nobody else will find, and we open again. */
 static enum duct_err take_lock(struct di_bound *bound)
 {
     char path[sizeof(bound->path) + 8];
-    struct stat ours, named;
-    int64_t since = di_coarse_now();
+    enum duct_err err;
+    bool taken;
 
     snprintf(path, sizeof(path), "%s" DI_LOCK_SUFFIX, bound->path);
     for (int attempt = 0; attempt < 100; attempt++) {
-        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
         if (fd < 0)
             return di_fail_os(errno, "opening the lock %s", path);
         DI_CRASH_POINT("names.lock_opened");
-        if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
-            bool again = is_janitors(fd, since);
+        if ((err = di_lock_take(fd, &taken)) != DUCT_OK || !taken) {
             close(fd);
-            if (again) {
-                attempt--; /* it is time that ends this, not a count */
-                sched_yield();
-                continue;
-            }
-            int pid = listener_pid(bound->path);
+            int pid = err == DUCT_OK ? listener_pid(bound->path) : 0;
+            if (err != DUCT_OK)
+                return err;
             if (pid == 0)
                 return di_fail(DUCT_EINUSE, "%s is being bound by another process, which holds %s",
                                bound->path, path);
@@ -190,8 +168,7 @@ static enum duct_err take_lock(struct di_bound *bound)
                            "%s has a listener: process %d; stop it, or choose another name",
                            bound->path, pid);
         }
-        if (fstat(fd, &ours) == 0 && stat(path, &named) == 0 && ours.st_ino == named.st_ino &&
-            ours.st_dev == named.st_dev) {
+        if (di_names_this(AT_FDCWD, path, fd)) {
             di_fork_close_in_child(fd);
             bound->lock = fd;
             DI_CRASH_POINT("names.locked");

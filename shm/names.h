@@ -20,12 +20,6 @@
 #define DI_SOCKET_PATH_MAX 107 /* of sockaddr_un, less the NUL */
 #define DI_LOCK_SUFFIX     ".lock"
 
-/*
- * Bytes of a lock file that a janitor locks (shm/leftover.h), where an owner locks all of it. Each keeps
- * the other out, and whoever is refused can tell which of the two it was: a janitor is gone in no time.
- */
-#define DI_JANITOR_LOCK 1
-
 struct di_bound {
     int socket; /* listening; -1: none */
     int lock;

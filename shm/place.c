@@ -97,6 +97,14 @@ const struct di_entry *di_entry_find(const struct di_entry *entries, size_t coun
     return bsearch(&key, entries, count, sizeof(*entries), by_name);
 }
 
+bool di_place_stat(const struct di_place *place, const char *name, struct stat *status)
+{
+    if (fstatat(place->fd, name, status, AT_SYMLINK_NOFOLLOW) != 0)
+        return false;
+    errno = ENOENT;
+    return status->st_nlink > 0;
+}
+
 static unsigned char type_of(int fd, const char *name)
 {
     struct stat status;

@@ -53,6 +53,10 @@ struct di_entry {
 enum duct_err di_place_list(const struct di_place *place, struct di_entry **entries,
                             size_t *count) DUCT_NODISCARD;
 
+/* What lies there under that name, no link being followed. False, with errno: nothing, or it cannot be told.
+ * What is just being unlinked may still be found, with no name left: that is nothing, too. */
+bool di_place_stat(const struct di_place *place, const char *name, struct stat *status);
+
 /* The entry of that name in a sorted list, or NULL. */
 const struct di_entry *di_entry_find(const struct di_entry *entries, size_t count,
                                      const char *name);
