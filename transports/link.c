@@ -190,7 +190,10 @@ static enum duct_err grow(struct di_sender *sender)
     }
     DI_CRASH_POINT("grow.announced");
     di_segment_close_fd(segment);
+    /* The other half of a split pipe may be asked how much is shared. */
+    pthread_mutex_lock(&link->lock);
     link->pool_count++;
+    pthread_mutex_unlock(&link->lock);
     return DUCT_OK;
 }
 

@@ -16,7 +16,6 @@
  * peer's word: a message that is not exactly what docs/PROTOCOL.md says ends the pipe.
  *
  * Edges of this file:
- *   [ended]  the reason written, ended stored with release   | ended loaded with acquire
  *   [bellfd] the descriptor received, its number stored with release | loaded with acquire (shm/park.c)
  */
 
@@ -24,8 +23,8 @@ static void end(struct link *link, enum duct_err err)
 {
     int open = DUCT_OK;
 
-    /* [ended] publishes: its reason was written before. The first end stands. */
-    atomic_compare_exchange_strong_explicit(&link->ended, &open, err, memory_order_release,
+    /* Relaxed, both: under lock, as its reason is. The first end stands. */
+    atomic_compare_exchange_strong_explicit(&link->ended, &open, err, memory_order_relaxed,
                                             memory_order_relaxed);
 }
 
@@ -199,9 +198,10 @@ enum duct_err link_read_news(struct link *link, enum link_half reader, bool *mor
     }
     if (stir && link->stirs[other] != NULL)
         di_context_post(link->contexts[other], link->stirs[other]);
+    /* Relaxed: under lock. */
+    enum duct_err ended = (enum duct_err)atomic_load_explicit(&link->ended, memory_order_relaxed);
     pthread_mutex_unlock(&link->lock);
-    /* [ended] observes: the reason. */
-    return (enum duct_err)atomic_load_explicit(&link->ended, memory_order_acquire);
+    return ended;
 }
 
 void link_hang_up(struct link *link, enum duct_err err, uint32_t code, const char *text)

@@ -175,12 +175,12 @@ static void info(struct duct_pipe *pipe, struct duct_pipe_info *all)
     all->session_id = link->session;
     all->max_send = own->header.max_msg;
     all->slots_send = own->header.slots;
-    all->shared_bytes = link->outbox.size + link->pool_count * link->pools[0].size;
     all->bell =
         bell_name(shm_pipe_doorbell(shm, shm->receiver != NULL ? LINK_RECEIVER : LINK_SENDER));
     all->peer_bell =
         bell_name(shm->sender != NULL ? shm->sender->ringer.last : shm->receiver->ringer.last);
     pthread_mutex_lock(&link->lock);
+    all->shared_bytes = link->outbox.size + link->pool_count * link->pools[0].size;
     if (link->receiver != NULL) {
         const struct di_geometry *peer = &link->receiver->peer_geometry;
         all->max_recv = peer->header.max_msg;

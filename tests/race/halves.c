@@ -34,6 +34,15 @@ static struct duct_context *open_context(void)
     return context;
 }
 
+/* What the other half may be changing at this moment. */
+static void look(struct duct_pipe *pipe)
+{
+    struct duct_pipe_info info = DUCT_PIPE_INFO_INIT;
+
+    MUST(duct_pipe_info(pipe, &info) == DUCT_OK);
+    MUST(info.shared_bytes > 0 && info.peer_shared_bytes > 0);
+}
+
 static void *sends(void *arg)
 {
     struct half *half = arg;
@@ -45,6 +54,8 @@ static void *sends(void *arg)
         size_t size = i % 3 ? 24 : 600;
         lane_fill(bytes, size, i);
         MUST(duct_write(half->pipe, bytes, size, i, 20 * DUCT_SECOND) == DUCT_OK);
+        if (i % 16 == 0)
+            look(half->pipe);
     }
     pthread_barrier_wait(&all_through);
     /* Its last word goes unanswered until somebody ends the pipe. */
@@ -65,6 +76,8 @@ static void *receives(void *arg)
     for (uint64_t i = 0; i < MESSAGES; i++) {
         MUST(duct_recv(half->pipe, &msg, 20 * DUCT_SECOND) == DUCT_OK);
         MUST(msg.tag == i && lane_filled(msg.data, msg.size, i));
+        if (i % 16 == 0)
+            look(half->pipe);
         MUST(duct_msg_release(&msg) == DUCT_OK);
     }
     pthread_barrier_wait(&all_through);

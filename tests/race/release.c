@@ -14,6 +14,16 @@ enum { RELEASERS = 3, BATCH = 24 };
 
 static struct lane lane;
 
+/* Frees what the messages lay in, as the real one does: the others' reads must be over. */
+static void frees(struct di_receiver *receiver)
+{
+    atomic_fetch_add_explicit(&lane.side[1].freed, 1, memory_order_relaxed);
+    di_receiver_fini(receiver);
+}
+
+/* Releasers that have released all they had. */
+static _Atomic unsigned through;
+
 struct releaser {
     struct duct_msg msgs[BATCH];
     unsigned count;
@@ -31,6 +41,7 @@ static void *releases(void *arg)
         MUST(duct_msg_release(&r->msgs[i]) == DUCT_OK);
         (void)copy;
     }
+    atomic_fetch_add_explicit(&through, 1, memory_order_relaxed);
     return NULL;
 }
 
@@ -57,6 +68,7 @@ static uint64_t round_of(uint64_t next, bool close_meanwhile)
 
     MUST(pthread_barrier_init(&start, NULL, RELEASERS + 1) == 0);
     memset(releasers, 0, sizeof(releasers));
+    atomic_store_explicit(&through, 0, memory_order_relaxed);
     uint64_t end = send_all(next, RELEASERS * 16);
     for (uint64_t i = next; i < end; i++) {
         struct releaser *r = &releasers[i % RELEASERS];
@@ -74,7 +86,8 @@ static uint64_t round_of(uint64_t next, bool close_meanwhile)
             sched_yield();
         di_receiver_close(receiver);
     } else {
-        for (int i = 0; i < 20; i++)
+        /* What comes back while this looks must not be lost: see run(). */
+        while (atomic_load_explicit(&through, memory_order_relaxed) < RELEASERS)
             di_receiver_collect(receiver);
     }
     for (unsigned i = 0; i < RELEASERS; i++)
@@ -88,6 +101,7 @@ static void run(unsigned rounds, uint64_t salt)
     struct lane_side *side = &lane.side[1];
 
     lane_open(&lane, 64, 512, 65536, 0, 64);
+    side->receiver.freed = frees;
     uint64_t next = salt;
     for (unsigned i = 0; i < rounds; i++) {
         next = round_of(next, false);
@@ -103,8 +117,51 @@ static void run(unsigned rounds, uint64_t salt)
     lane_close(&lane);
 }
 
+/* ---- [orphan]: an owner that closes while somebody is inside a release ---- */
+
+static _Atomic bool inside;
+
+/* Called in the middle of a release. Stays there until the owner has begun to close, and then a while. */
+static void lingers(struct di_receiver *receiver)
+{
+    atomic_store_explicit(&inside, true, memory_order_relaxed);
+    while (!atomic_load_explicit(&receiver->closed, memory_order_relaxed))
+        continue;
+    for (int i = 0; i < 500; i++)
+        sched_yield();
+    atomic_store_explicit(&inside, false, memory_order_relaxed);
+}
+
+static void *releases_one(void *msg)
+{
+    MUST(duct_msg_release(msg) == DUCT_OK);
+    return NULL;
+}
+
+static void closes_around_it(void)
+{
+    struct di_receiver *receiver = &lane.side[1].receiver;
+    struct duct_msg msg;
+    pthread_t thread;
+
+    lane_open(&lane, 64, 512, 65536, 0, 64);
+    receiver->freed = frees;
+    receiver->post = lingers;
+    send_all(0, 1);
+    MUST(di_receiver_recv(receiver, &msg) == DUCT_OK);
+    MUST(pthread_create(&thread, NULL, releases_one, &msg) == 0);
+    while (!atomic_load_explicit(&inside, memory_order_relaxed))
+        continue;
+    di_receiver_close(receiver);
+    MUST(!atomic_load_explicit(&inside, memory_order_relaxed));
+    MUST(pthread_join(thread, NULL) == 0);
+    MUST(atomic_load_explicit(&lane.side[1].freed, memory_order_relaxed) == 1);
+    lane_close(&lane);
+}
+
 int main(void)
 {
+    closes_around_it();
     for (unsigned i = 0; i < 150; i++)
         run(2, i);
     return 0;
