@@ -122,6 +122,22 @@ Test(geometry, hostile_headers)
     REFUSED(DUCT_ECORRUPT, h->classes[0].count = UINT32_MAX);
     REFUSED(DUCT_ECORRUPT, h->classes[0].count = (1u << 20) + 1);
     REFUSED(DUCT_ECORRUPT, h->classes[1].size = h->classes[0].size);
+    /* Classes of one block each, else consistent: refused where they do not fall. */
+    REFUSED(DUCT_OK,
+            (h->class_count = 2, h->classes[0].count = h->classes[1].count = 1,
+             h->classes[0].size = 69632, h->classes[1].size = 65536, h->pool_bytes = 135168));
+    REFUSED(DUCT_ECORRUPT,
+            (h->class_count = 2, h->classes[0].count = h->classes[1].count = 1,
+             h->classes[0].size = 65536, h->classes[1].size = 69632, h->pool_bytes = 135168));
+    REFUSED(DUCT_ECORRUPT,
+            (h->class_count = 2, h->classes[0].count = h->classes[1].count = 1,
+             h->classes[0].size = 65536, h->classes[1].size = 65536, h->pool_bytes = 131072));
+    /* As many blocks as there may be, and a few more: each of them would make us allocate. */
+    REFUSED(DUCT_OK, (h->class_count = 1, h->classes[0].count = 16384, h->pool_segments_max = 64,
+                      h->pool_bytes = 16384ull * h->classes[0].size));
+    REFUSED(DUCT_ECORRUPT,
+            (h->class_count = 1, h->classes[0].count = 16385, h->pool_segments_max = 64,
+             h->pool_bytes = 16385ull * h->classes[0].size));
     REFUSED(DUCT_ECORRUPT, h->max_msg = h->classes[0].size + 1);
     REFUSED(DUCT_ECORRUPT, h->max_msg = UINT32_MAX);
     REFUSED(DUCT_ECORRUPT, h->pool_bytes += 4096);

@@ -116,6 +116,20 @@ static void get_hello(int fd)
     cr_assert_fail("no HELLO came back");
 }
 
+/* For the reason it deserves, and not because its time was over. */
+static void told_why(int fd, const char *what)
+{
+    struct di_boot_end told;
+
+    while (recv(fd, &told, sizeof(told), MSG_DONTWAIT) == (ssize_t)sizeof(told)) {
+        if (told.type == DI_BOOT_REFUSE) {
+            cr_assert_neq(told.err, DUCT_ETIMEOUT, "%s was only timed out", what);
+            return;
+        }
+    }
+    cr_assert_fail("%s was not told why", what);
+}
+
 static void refused_first(const void *bytes, size_t size, unsigned fds, const char *what)
 {
     uint64_t before = duct_listener_refused(listener);
@@ -124,6 +138,7 @@ static void refused_first(const void *bytes, size_t size, unsigned fds, const ch
 
     send_raw(fd, bytes, size, fds);
     turned_away(before, what);
+    told_why(fd, what);
     close(fd);
     cr_assert_eq(descriptors(), open, "%s left a descriptor", what);
 }
@@ -167,6 +182,7 @@ static void refused_second(const void *bytes, size_t size, unsigned fds, const c
     get_hello(fd);
     send_raw(fd, bytes, size, fds);
     turned_away(before, what);
+    told_why(fd, what);
     close(fd);
     cr_assert_eq(descriptors(), open, "%s left a descriptor", what);
 }
