@@ -44,6 +44,8 @@ static void land(struct uring *u, const struct io_uring_cqe *cqe)
     if (cqe->user_data & OF_CALL)
         di_uring_land_cut(op, result);
     di_list_remove(&op->node);
+    if (op->kind == DI_IO_WORD)
+        u->others = op != u->newest;
     if (u->recalling && result == -ECANCELED && !op->canceling && op->kind != DI_IO_CALL) {
         di_list_append(&u->recalled, &op->node);
         return;
@@ -69,6 +71,7 @@ static bool changed(const struct di_io_op *op)
 static void land_near(struct uring *u, int result)
 {
     di_due_put(&u->due, u->near, result);
+    u->others = u->near != u->newest;
     u->near = NULL;
 }
 
@@ -148,17 +151,23 @@ void di_uring_queue(struct uring *u, struct di_io_op *op)
     di_list_append(&u->flying, &op->node);
 }
 
-/* The newest word is the one most likely to change next; the one before it is the kernel's to watch. */
+/*
+ * Which word to sleep on beside the ring: the newest, as long as the one that changes is the one that was
+ * submitted last, which is so for whoever exchanges messages with one peer at a time. A loop that hears of many
+ * in turn leaves them all to the ring, since a change of any but the near one costs a second wake-up's worth of
+ * instructions: 17.0 us instead of 15.5 among 1,000 pipes.
+ */
 static void queue_word(struct uring *u, struct di_io_op *op)
 {
     struct di_io_op *former = u->near;
-    if (!di_futex_available()) {
-        di_uring_queue(u, op);
-        return;
-    }
-    u->near = op;
+    u->newest = op;
+    u->near = NULL;
     if (former != NULL)
         di_uring_queue(u, former);
+    if (u->others || !di_futex_available())
+        di_uring_queue(u, op);
+    else
+        u->near = op;
 }
 
 static void uring_submit(struct di_io *io, struct di_io_op *op)

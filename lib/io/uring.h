@@ -30,10 +30,12 @@ struct uring {
     struct di_list flying;
     struct di_list
         recalled; /* POLL and WORD operations taken back from the kernel, to go elsewhere */
-    struct di_io_op *near; /* the word that wait sleeps on beside the ring, or NULL */
-    struct di_io *epoll;   /* goes on for us once exported, or NULL */
-    int exported;          /* its descriptor */
-    int64_t alarm;         /* when the kernel's timeout completes; 0: none is in flight */
+    struct di_io_op *near;         /* the word that wait sleeps on beside the ring, or NULL */
+    const struct di_io_op *newest; /* the word submitted last; only its address is used */
+    bool others;         /* the word that changed last was another one: see queue_word() */
+    struct di_io *epoll; /* goes on for us once exported, or NULL */
+    int exported;        /* its descriptor */
+    int64_t alarm;       /* when the kernel's timeout completes; 0: none is in flight */
     struct __kernel_timespec alarm_in;
     unsigned put_off;
     bool woken;
