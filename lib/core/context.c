@@ -239,6 +239,11 @@ enum duct_err di_context_sleep(struct duct_context *context, int64_t deadline)
     return err;
 }
 
+bool di_context_over(struct duct_context *context, int64_t deadline)
+{
+    return deadline != 0 && deadline != INT64_MAX && di_io_now(context->io) >= deadline;
+}
+
 enum duct_err di_context_reap(struct duct_context *context)
 {
     di_context_run_posts(context);

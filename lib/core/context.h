@@ -76,6 +76,11 @@ enum duct_err di_context_reap(struct duct_context *context);
  * longer. */
 void di_context_glance(struct duct_context *context);
 
+/* Whether the deadline has passed; 0 and INT64_MAX never do. To be asked when what is waited for is not there
+ * although the loop slept and came back: a sleep that ends early, for something else, does not look, and a
+ * peer that always has something else would keep a wait from its end. */
+bool di_context_over(struct duct_context *context, int64_t deadline);
+
 /* When timeout_ns from now is, without overflow. */
 int64_t di_context_deadline(struct duct_context *context, int64_t timeout_ns);
 

@@ -172,8 +172,13 @@ enum duct_err duct_context_wait(struct duct_context *context, struct duct_event 
         if (round.count > 0 || di_request_take(&context->woken))
             break;
         if (deadline != 0) {
-            err = di_request_take(&context->cancel) ? DUCT_ECANCELED
-                                                    : pause_round(context, &round, deadline);
+            if (di_request_take(&context->cancel))
+                err = DUCT_ECANCELED;
+            else if (looked && di_context_over(context, deadline))
+                err = DUCT_ETIMEOUT;
+            else
+                err = pause_round(context, &round, deadline);
+            looked = true;
         } else if (looked) {
             err = DUCT_EAGAIN;
         } else {

@@ -59,6 +59,10 @@ enum duct_err duct_accept(struct duct_listener *listener, struct duct_pipe **pip
         err = listener->ops->accept(listener, pipe);
         if (err != DUCT_EAGAIN || (deadline == 0 && (looked || context->running)))
             break;
+        if (looked && di_context_over(context, deadline)) {
+            err = DUCT_ETIMEOUT;
+            break;
+        }
         err = di_context_sleep(context, deadline);
         if (err != DUCT_OK && err != DUCT_EAGAIN)
             break;

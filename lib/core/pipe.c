@@ -104,11 +104,12 @@ static enum duct_err dial_wait(struct duct_context *context, const struct di_tra
     int64_t deadline =
         timeout_ns == DUCT_FOREVER ? INT64_MAX : di_context_deadline(context, timeout_ns);
 
-    for (;;) {
+    for (bool slept = false;; slept = true) {
         enum duct_err err = transport->dial_ops->poll(dial, pipe);
         if (err != DUCT_EAGAIN)
             return err;
-        err = di_context_sleep(context, deadline);
+        err = slept && di_context_over(context, deadline) ? DUCT_ETIMEOUT
+                                                          : di_context_sleep(context, deadline);
         if (err == DUCT_ETIMEOUT)
             return di_fail(err,
                            "dial %s: no answer within %lld ms; is the listener running its loop? "
@@ -212,7 +213,8 @@ static void linger(struct duct_pipe *pipe, int64_t linger_ns)
 
     /* A peer that consumes says so at the latest when it finds nothing more. */
     while (pipe->end == DUCT_OK && pipe->ops->arm(pipe, DI_READY_DRAINED, false, &err) == 0) {
-        if (err != DUCT_OK || di_context_sleep(pipe->context, deadline) != DUCT_OK)
+        if (err != DUCT_OK || di_context_sleep(pipe->context, deadline) != DUCT_OK ||
+            di_context_over(pipe->context, deadline))
             return;
     }
 }

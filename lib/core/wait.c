@@ -107,8 +107,8 @@ static enum duct_err wait_for(struct duct_pipe *pipe, unsigned want, int64_t dea
             return tried;
         if (pipe->end != DUCT_OK)
             return pipe->end;
-        if (err == DUCT_ETIMEOUT)
-            return err;
+        if (err == DUCT_ETIMEOUT || di_context_over(pipe->context, deadline))
+            return DUCT_ETIMEOUT;
     }
 }
 

@@ -110,15 +110,31 @@ void meter_start(void)
 static struct di_io_backend tables[2];
 static enum duct_err (*waits[2])(struct di_io *io, int64_t deadline);
 
-static enum duct_err count_uring(struct di_io *io, int64_t deadline)
+static void (*act_before)(void *arg);
+static void *act_arg;
+
+void meter_before_turns(void (*act)(void *arg), void *arg)
+{
+    act_before = act;
+    act_arg = arg;
+}
+
+static void turn(void)
 {
     steps++;
+    if (act_before != NULL)
+        act_before(act_arg);
+}
+
+static enum duct_err count_uring(struct di_io *io, int64_t deadline)
+{
+    turn();
     return waits[0](io, deadline);
 }
 
 static enum duct_err count_epoll(struct di_io *io, int64_t deadline)
 {
-    steps++;
+    turn();
     return waits[1](io, deadline);
 }
 

@@ -21,6 +21,9 @@ void meter_start(void);
 /* Counts the turns of that context from now on; both backends, once a context. */
 void meter_context(struct duct_context *context);
 
+/* What is done before every turn of those contexts, by a peer that is always a little faster; NULL: no more. */
+void meter_before_turns(void (*act)(void *arg), void *arg);
+
 void meter_begin(void);
 void meter_end(struct cost *cost);
 
