@@ -202,7 +202,8 @@ static void step(struct rendezvous *r, struct di_control_msg *msg)
 
     if (di_boot_check_end(msg->bytes, msg->size, DI_BOOT_REFUSE, &refusal)) {
         /* What the peer lacks or forbids is told by its own kind; the rest is its decision. */
-        err = refusal.code == DUCT_EVERSION || refusal.code == DUCT_EDENIED
+        err = refusal.code == DUCT_EVERSION || refusal.code == DUCT_EDENIED ||
+                      refusal.code == DUCT_EAGAIN
                   ? (enum duct_err)refusal.code
                   : DUCT_EREFUSED;
         finish(r, di_fail(err, "the peer refused: %s", refusal.text));
@@ -330,6 +331,17 @@ struct link *rendezvous_take_link(struct rendezvous *r)
     di_control_want_identity(link->socket, false);
     r->link = NULL;
     return link;
+}
+
+void rendezvous_put_off(struct rendezvous *r)
+{
+    struct di_boot_end told;
+
+    di_boot_make_end(&told, DI_BOOT_REFUSE, DUCT_EAGAIN, DUCT_EAGAIN,
+                     "too many handshakes are under way; try again");
+    /* One that cannot be told sees the end of the socket. */
+    enum duct_err ignored = di_control_send(r->link->socket, &told, sizeof(told), NULL, 0);
+    (void)ignored;
 }
 
 void rendezvous_close(struct rendezvous *r)

@@ -25,6 +25,7 @@ struct rendezvous {
     const struct di_options *options; /* outlive the rendezvous */
     bool dialer;
     int state;
+    pid_t dialer_pid; /* the listener's: see victim() in shm_listen.c */
     struct di_io_op socket_op;
     struct di_io_op timer_op;
     unsigned in_flight;
@@ -48,6 +49,9 @@ enum duct_err rendezvous_begin(struct rendezvous *rendezvous, struct duct_contex
 
 /* Takes the link out of one that is done; the caller's from now on. */
 struct link *rendezvous_take_link(struct rendezvous *rendezvous);
+
+/* Tells the peer that there is no room for it now, and that it may come again: before the close. */
+void rendezvous_put_off(struct rendezvous *rendezvous);
 
 /* Ends it in any state; done() is not called any more; freed() is, now or later. */
 void rendezvous_close(struct rendezvous *rendezvous);

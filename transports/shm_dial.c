@@ -134,7 +134,8 @@ static enum duct_err dial_poll(void *handle, struct duct_pipe **pipe)
     }
     if (!rendezvous->finished)
         return DUCT_EAGAIN;
-    if (rendezvous->result == DUCT_EPEER && waits(dial)) {
+    /* A listener that has no room for it now is asked again, within the dial's time. */
+    if (rendezvous->result == DUCT_EAGAIN || (rendezvous->result == DUCT_EPEER && waits(dial))) {
         dial->meeting = false;
         dial->leaving = true;
         retry_later(dial);

@@ -25,8 +25,7 @@
  * accepted. What is half-open is bounded by number and by time.
  */
 
-/* Handshakes under way at once. Past that the oldest goes: a flood of silent dialers pushes out
- * itself. */
+/* Handshakes under way at once. Past that one goes: see victim(). */
 #define HALF_OPEN_MAX 64u
 
 struct shm_listener {
@@ -90,10 +89,57 @@ static void on_done(struct rendezvous *rendezvous, enum duct_err err)
     drop(self, rendezvous);
 }
 
-/* Which half-open one has to go: the oldest of all, whoever its dialer is. */
-static struct rendezvous *oldest(struct shm_listener *self)
+/* Who connected, as the kernel noted then: for our bookkeeping only, since who the peer is, its HELLO says. */
+static pid_t dialer_of(int socket)
 {
-    return di_container(self->meeting.next, struct rendezvous, list);
+    struct ucred credentials = {.pid = 0};
+    socklen_t size = sizeof(credentials);
+
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0)
+        return 0;
+    return credentials.pid;
+}
+
+static unsigned half_open_of(struct shm_listener *self, pid_t dialer)
+{
+    unsigned count = 0;
+
+    for (struct di_list *at = self->meeting.next; at != &self->meeting; at = at->next)
+        count += di_container(at, struct rendezvous, list)->dialer_pid == dialer;
+    return count;
+}
+
+/*
+ * Which half-open one has to go for one more of newcomer's: the oldest of the process that has the most, the
+ * newcomer counted, and of several such the oldest of all. So a process that floods pushes out itself, and one
+ * that dials once waits beside any number of those. Squares of HALF_OPEN_MAX, and only when it is reached.
+ */
+static struct rendezvous *victim(struct shm_listener *self, pid_t newcomer)
+{
+    struct rendezvous *found = NULL;
+    unsigned most = 0;
+
+    for (struct di_list *at = self->meeting.next; at != &self->meeting; at = at->next) {
+        struct rendezvous *one = di_container(at, struct rendezvous, list);
+        unsigned count =
+            half_open_of(self, one->dialer_pid) + (one->dialer_pid == newcomer ? 1 : 0);
+        if (count > most) {
+            most = count;
+            found = one;
+        }
+    }
+    return found;
+}
+
+/* Half-open ones have room for one more. What is pushed out is told that it may come again. */
+static void make_room(struct shm_listener *self, pid_t newcomer)
+{
+    if (self->meeting_count < HALF_OPEN_MAX)
+        return;
+    struct rendezvous *out = victim(self, newcomer);
+    self->listener.refused++;
+    rendezvous_put_off(out);
+    drop(self, out);
 }
 
 static void meet(struct shm_listener *self, int socket)
@@ -105,10 +151,8 @@ static void meet(struct shm_listener *self, int socket)
         self->listener.refused++;
         return;
     }
-    if (self->meeting_count >= HALF_OPEN_MAX) {
-        self->listener.refused++;
-        drop(self, oldest(self));
-    }
+    rendezvous->dialer_pid = dialer_of(socket);
+    make_room(self, rendezvous->dialer_pid);
     rendezvous->user = self;
     rendezvous->done = on_done;
     rendezvous->freed = on_freed;
