@@ -197,6 +197,10 @@ static int by_kind_and_path(const void *left, const void *right)
 
 static enum duct_err look(struct duct_janitor *janitor, const char *directory)
 {
+    if (janitor->foreign)
+        return directory == NULL
+                   ? di_leftover_foreign(janitor)
+                   : di_fail(DUCT_EINVAL, "foreign shared memory is in no directory of its own");
     enum duct_err err = directory != NULL
                             ? di_janitor_place(janitor, directory, DI_PLACE_ANYBODY, false)
                             : di_leftover_places(janitor);

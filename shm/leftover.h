@@ -27,8 +27,10 @@ struct di_found {
     dev_t device; /* of the file measured last */
     ino_t inode;
     bool measured;
-    const char *raw; /* its name in the place, as the kernel knows it */
-    struct duct_holder *holders;
+    int64_t made;                /* System V: when, by the wall clock, as its id is used again */
+    size_t attached;             /* System V: how many times */
+    const char *raw;             /* its name in the place, as the kernel knows it */
+    struct duct_holder *holders; /* as many as a power of two has room for */
     char reason[DI_REASON_MAX];
     char text[]; /* raw, name and path */
 };
@@ -81,5 +83,30 @@ enum duct_err di_leftover_socket(struct duct_janitor *janitor, const struct di_p
 /* Both ends of a durable pipe, by its name; leftover_durable.c. */
 enum duct_err di_leftover_durable(struct duct_janitor *janitor, const struct di_place *place,
                                   const char *name) DUCT_NODISCARD;
+
+/* ---- Foreign ---- */
+
+/* System V segments are looked for by their ids, under a device number that no file has. */
+#define DI_SYSV_DEVICE ((dev_t)-1)
+
+/* Who has what: fills in the holders of each; leftover_holders.c. */
+struct di_holders {
+    struct di_found **wanted; /* gets sorted */
+    size_t count;
+    size_t hidden; /* processes that could not be looked into */
+    bool partial;  /* there may be processes that are not even seen */
+};
+
+enum duct_err di_holders_find(struct di_holders *holders) DUCT_NODISCARD;
+
+/* Whose a file looks like, by its name below /dev/shm; "". leftover_engine.c */
+const char *di_engine_of(const char *name);
+
+/* All of it, judged; leftover_foreign.c. */
+enum duct_err di_leftover_foreign(struct duct_janitor *janitor) DUCT_NODISCARD;
+
+/* System V segments, to be judged once their holders are known; leftover_sysv.c. */
+enum duct_err di_leftover_sysv(struct duct_janitor *janitor) DUCT_NODISCARD;
+void di_leftover_sysv_judge(struct di_found *found);
 
 #endif

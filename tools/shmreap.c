@@ -125,10 +125,12 @@ static int round_once(const struct reap_options *options)
         reap_json(&round, options);
     else if (!options->quiet)
         reap_table(&round, options);
-    int code = round.failed > 0                  ? REAP_FAILED
-               : round.left > 0                  ? REAP_LEFT
-               : round.unknown > 0 || unseen > 0 ? REAP_BLIND
-                                                 : REAP_CLEAN;
+    /* Processes that cannot be seen matter where they leave something unknown. */
+    bool blind = round.unknown > 0 || (unseen > 0 && !options->foreign);
+    int code = round.failed > 0 ? REAP_FAILED
+               : round.left > 0 ? REAP_LEFT
+               : blind          ? REAP_BLIND
+                                : REAP_CLEAN;
     reap_round_end(&round);
     if (fflush(stdout) != 0) {
         cli_say("cannot write the report");

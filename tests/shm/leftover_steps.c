@@ -220,7 +220,7 @@ struct scene {
 static int walk(const struct scene *scene, enum then then)
 {
     for (int step = 0;; step++) {
-        int status;
+        int status = 0;
         scene->leave();
         pid_t pid = fork();
         if (pid == 0)
