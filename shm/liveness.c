@@ -63,7 +63,7 @@ enum duct_err di_lock_ask(int fd, enum di_holder *holder)
 
 enum duct_err di_lock_held(int fd, bool *held)
 {
-    enum di_holder holder;
+    enum di_holder holder = DI_HELD_BY_NOBODY;
     enum duct_err err = di_lock_ask(fd, &holder);
 
     if (err == DUCT_OK)
