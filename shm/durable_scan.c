@@ -224,9 +224,10 @@ static enum duct_err check_rest(struct di_durable_scan *scan, const struct di_du
 }
 
 enum duct_err di_durable_scan(struct di_durable_scan *scan, const struct di_durable_copy *copy,
-                              uint64_t low, di_durable_each_fn *each, void *user)
+                              uint64_t low, uint64_t most, di_durable_each_fn *each, void *user)
 {
     uint64_t slots = copy->geometry.header.slots;
+    uint64_t end = most < slots ? most : slots;
     unsigned char *seen = calloc(1, copy->geometry.blocks / 8 + 1);
     struct di_durable_found found;
     enum duct_err err = DUCT_OK;
@@ -234,8 +235,8 @@ enum duct_err di_durable_scan(struct di_durable_scan *scan, const struct di_dura
     if (seen == NULL)
         return di_fail(DUCT_ENOMEMORY, "no memory to look through a ring");
     *scan = (struct di_durable_scan){.low = low, .tail = low};
-    while (scan->tail - low < slots && stamp_at(copy, scan->tail) == scan->tail + 1) {
-        err = look(copy, scan->tail, slots - (scan->tail - low), seen, &found);
+    while (scan->tail - low < end && stamp_at(copy, scan->tail) == scan->tail + 1) {
+        err = look(copy, scan->tail, end - (scan->tail - low), seen, &found);
         if (err != DUCT_OK)
             break;
         if (each != NULL)
@@ -247,24 +248,25 @@ enum duct_err di_durable_scan(struct di_durable_scan *scan, const struct di_dura
     free(seen);
     if (err != DUCT_OK || scan->tail - low == slots)
         return err;
+    if (most != DI_DURABLE_ALL)
+        return scan->tail - low == most ? DUCT_OK
+                                        : corrupt_at(scan->tail, "nothing, but was received");
     if (stamp_at(copy, scan->tail) != scan->tail + 1 - slots)
         return corrupt_at(scan->tail, "a stamp out of turn");
     return check_rest(scan, copy);
 }
 
 enum duct_err di_durable_pair_low(uint64_t *low, const struct di_durable_copy *own,
-                                  const struct di_durable_copy *other)
+                                  const struct di_durable_other *other)
 {
     uint64_t reclaimed = get(&di_durable_sent(own)->reclaimed);
     uint64_t slots = own->geometry.header.slots;
 
-    if (other == NULL) {
-        *low = reclaimed;
+    *low = reclaimed;
+    if (other == NULL)
         return DUCT_OK;
-    }
-    uint64_t bound = get(&di_durable_record(other)->peer_id);
-    if (bound == own->header.id) {
-        *low = di_durable_low(other);
+    if (other->bound == own->header.id) {
+        *low = other->low;
         if (*low - reclaimed > slots)
             return di_fail(
                 DUCT_ECORRUPT,
@@ -273,10 +275,9 @@ enum duct_err di_durable_pair_low(uint64_t *low, const struct di_durable_copy *o
         return DUCT_OK;
     }
     /* A new other end knows of nothing; that can be right only while nothing was reused. */
-    if (bound != 0 || reclaimed != own->geometry.header.start)
+    if (other->bound != 0 || reclaimed != own->geometry.header.start)
         return di_fail(DUCT_ECORRUPT, "its two ends do not belong together: the files of one were "
                                       "removed and made anew");
-    *low = reclaimed;
     return DUCT_OK;
 }
 
@@ -334,11 +335,16 @@ enum duct_err di_durable_examine(struct di_durable_facts *facts, int fd, uint64_
         return err;
     if (other_fd >= 0)
         err = di_durable_copy_read(&other, other_fd, other_size, UINT64_MAX);
-    if (err == DUCT_OK && (err = di_durable_pair_low(&low, &own, all.other)) == DUCT_OK) {
-        if (all.other != NULL && get(&di_durable_record(&other)->peer_id) == 0)
-            all.other = NULL;
-        err = di_durable_scan(&scan, &own, low, count, &all);
-    }
+    struct di_durable_other says = {0};
+    if (err == DUCT_OK && other_fd >= 0)
+        says = (struct di_durable_other){.bound = get(&di_durable_record(&other)->peer_id),
+                                         .low = di_durable_low(&other)};
+    if (says.bound == 0)
+        all.other = NULL;
+    if (err == DUCT_OK)
+        err = di_durable_pair_low(&low, &own, other_fd >= 0 ? &says : NULL);
+    if (err == DUCT_OK)
+        err = di_durable_scan(&scan, &own, low, DI_DURABLE_ALL, count, &all);
     if (err == DUCT_OK) {
         tell(facts, &own);
         facts->undelivered = all.messages;

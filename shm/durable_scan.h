@@ -70,17 +70,27 @@ typedef void di_durable_each_fn(void *user, const struct di_durable_found *found
 
 /*
  * Walks the ring of a copy from low on: every stamp, head and reference is checked, and no block may be
- * named twice. each may be NULL. CORRUPT, with what is wrong and where; NOMEMORY.
+ * named twice. most: stops there, at so many positions past low, which must be where a message ends, and
+ * looks at nothing behind, where a sender that lives may be at work; DI_DURABLE_ALL: the whole ring.
+ * each may be NULL. CORRUPT, with what is wrong and where; NOMEMORY.
  */
+#define DI_DURABLE_ALL UINT64_MAX
 enum duct_err di_durable_scan(struct di_durable_scan *scan, const struct di_durable_copy *copy,
-                              uint64_t low, di_durable_each_fn *each, void *user) DUCT_NODISCARD;
+                              uint64_t low, uint64_t most, di_durable_each_fn *each,
+                              void *user) DUCT_NODISCARD;
+
+/* What the other end's outbox says about this end's messages: its record.peer_id, and its `consumed`. */
+struct di_durable_other {
+    uint64_t bound;
+    uint64_t low;
+};
 
 /*
- * The low-water mark that counts for the messages of `own`: the other end's, where its outbox (NULL: there
- * is none) is bound to this one. CORRUPT if the two do not belong together.
+ * The low-water mark that counts for the messages of `own`: the other end's (NULL: it has no files), if
+ * that is bound to this one. CORRUPT if the two do not belong together.
  */
 enum duct_err di_durable_pair_low(uint64_t *low, const struct di_durable_copy *own,
-                                  const struct di_durable_copy *other) DUCT_NODISCARD;
+                                  const struct di_durable_other *other) DUCT_NODISCARD;
 
 /* What can be told of an end from outside, without its owner's help. */
 struct di_durable_facts {

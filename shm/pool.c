@@ -140,3 +140,20 @@ void di_pool_mark_sent(struct di_pool *pool, struct di_block *block)
     pool->loaned--;
     pool->sent++;
 }
+
+void di_pool_restore(struct di_pool *pool, const uint64_t *refs, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct di_block *block = &pool->blocks[di_ref_index(refs[i])];
+
+        block->state = DI_BLOCK_SENT;
+        block->generation = di_ref_generation(refs[i]);
+    }
+    pool->sent = count;
+    for (uint32_t c = 0; c < DI_CLASSES_MAX; c++)
+        pool->top[c] = DI_BLOCK_NONE;
+    for (uint32_t i = 0; i < pool->block_count; i++) {
+        if (pool->blocks[i].state == DI_BLOCK_FREE)
+            free_block(pool, i, true);
+    }
+}

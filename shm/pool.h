@@ -68,6 +68,10 @@ bool di_pool_give_back(struct di_pool *pool, uint64_t ref, enum di_block_state f
 /* The loaned block that ref names, or NULL. */
 struct di_block *di_pool_loaned(struct di_pool *pool, uint64_t ref);
 
+/* The books of a pool that another process kept before: of one with all its blocks free, the given ones
+ * are with the peer, each in the generation of its reference. No index is out of range or there twice. */
+void di_pool_restore(struct di_pool *pool, const uint64_t *refs, uint32_t count);
+
 /* Marks it sent. */
 void di_pool_mark_sent(struct di_pool *pool, struct di_block *block);
 

@@ -133,6 +133,14 @@ size_t di_receiver_release_run(struct di_receiver *receiver, struct duct_msg *ms
 /* Sets up the releases; part of di_receiver_init(), in a file of their own. */
 void di_receiver_release_init(struct di_receiver *receiver);
 
+/* Parts of a release, for whoever has more to do in one. The cell or block that ref names; both NULL if
+ * there is none, or it is not held. */
+void di_receiver_find(struct di_receiver *receiver, uint64_t ref, struct di_cell **cell,
+                      struct di_arrived **block);
+/* Another thread's release, of a receiver that is open or not; the caller has claimed cell or block. */
+void di_receiver_release_elsewhere(struct di_receiver *receiver, struct di_cell *cell,
+                                   struct di_arrived *block);
+
 /* Takes in what other threads released. */
 void di_receiver_collect(struct di_receiver *receiver);
 

@@ -31,9 +31,8 @@ static enum duct_err not_held(void)
                    "belongs to another pipe");
 }
 
-/* The cell or block that ref names; both NULL if there is none, or it is not held. */
-static void find(struct di_receiver *receiver, uint64_t ref, struct di_cell **cell,
-                 struct di_arrived **block)
+void di_receiver_find(struct di_receiver *receiver, uint64_t ref, struct di_cell **cell,
+                      struct di_arrived **block)
 {
     uint32_t index = di_ref_index(ref);
 
@@ -101,9 +100,8 @@ static void release_orphan(struct di_receiver *receiver)
         receiver->freed(receiver);
 }
 
-/* Another thread's release, of a receiver that is open or not. */
-static void release_elsewhere(struct di_receiver *receiver, struct di_cell *cell,
-                              struct di_arrived *block)
+void di_receiver_release_elsewhere(struct di_receiver *receiver, struct di_cell *cell,
+                                   struct di_arrived *block)
 {
     /* [orphan] fence: raised before closed is read; sequentially consistent, as in close(). */
     atomic_fetch_add_explicit(&receiver->pins, 1, memory_order_seq_cst);
@@ -129,7 +127,7 @@ static enum duct_err release(struct di_msg_owner *owner, struct duct_msg *msg)
     bool mine = !atomic_load_explicit(&receiver->closed, memory_order_relaxed) &&
                 atomic_load_explicit(&receiver->thread, memory_order_relaxed) == di_thread_self();
 
-    find(receiver, msg->ref, &cell, &block);
+    di_receiver_find(receiver, msg->ref, &cell, &block);
     if (__builtin_expect(cell == NULL && block == NULL, 0))
         return not_held();
     _Atomic bool *claimed = cell != NULL ? &cell->claimed : &block->claimed;
@@ -138,7 +136,7 @@ static enum duct_err release(struct di_msg_owner *owner, struct duct_msg *msg)
         if (atomic_exchange_explicit(claimed, true, memory_order_relaxed))
             return not_held();
         di_msg_empty(msg);
-        release_elsewhere(receiver, cell, block);
+        di_receiver_release_elsewhere(receiver, cell, block);
         return DUCT_OK;
     }
     /* Relaxed: a release by another thread was before this one, or the caller has them race. */

@@ -69,6 +69,8 @@ enum duct_err di_sender_full(struct di_sender *sender, uint32_t slots, bool plau
 
 enum duct_err di_sender_collect(struct di_sender *sender)
 {
+    if (sender->reclaim != NULL)
+        return sender->reclaim(sender);
     if (di_returns_collect(&sender->returns, &sender->pool) < 0)
         return di_fail(DUCT_ECORRUPT,
                        "the peer returned a block that it does not hold; its pipe is "

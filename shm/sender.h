@@ -46,6 +46,9 @@ struct di_sender {
      * never. */
     enum duct_err (*grow)(struct di_sender *sender);
 
+    /* How slots and blocks come back, where that is not by the return ring. NULL: it is. */
+    enum duct_err (*reclaim)(struct di_sender *sender);
+
     /* What the call needed that gave AGAIN last; need_size 0: no block. */
     uint32_t need_slots;
     size_t need_size;

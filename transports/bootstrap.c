@@ -9,6 +9,7 @@
 _Static_assert(sizeof(struct di_boot_hello) == 40, "no padding");
 _Static_assert(sizeof(struct di_boot_end) == 16 + DUCT_REASON_MAX, "no padding");
 _Static_assert(sizeof(struct di_boot_note) == 16, "no padding");
+_Static_assert(sizeof(struct di_boot_durable) == 24, "no padding");
 
 void di_boot_make_hello(struct di_boot_hello *hello, uint64_t session, uint32_t has,
                         uint32_t blocks, uint32_t slots)
@@ -47,8 +48,8 @@ enum duct_err di_boot_check_hello(const void *bytes, size_t size, uint64_t sessi
                        "shared-memory layouts: the peer's is version %u, this side's %u; "
                        "update the older program",
                        local.layout, DI_LAYOUT_VERSION);
-    /* Nothing can be needed yet: whoever asks for more is not understood, whatever the number. */
-    if ((local.has & ~DI_CAPS_KNOWN) != 0 || local.needs != 0)
+    /* Only to be durable can be needed: whoever asks for more is not understood. */
+    if ((local.has & ~DI_CAPS_KNOWN) != 0 || (local.needs & ~DI_CAP_DURABLE) != 0)
         return di_fail(DUCT_ENOTSUP,
                        "the peer has or needs capabilities %#x that this side does not "
                        "know (it knows %#x); update this side",
@@ -60,6 +61,37 @@ enum duct_err di_boot_check_hello(const void *bytes, size_t size, uint64_t sessi
                        local.blocks, DI_BLOCKS_MAX);
     *hello = local;
     return DUCT_OK;
+}
+
+enum duct_err di_boot_check_durable(const struct di_boot_hello *hello, bool durable)
+{
+    uint32_t has = hello->has & DI_CAP_DURABLE;
+    uint32_t needs = hello->needs & DI_CAP_DURABLE;
+
+    if (has != needs)
+        return di_fail(DUCT_ECORRUPT,
+                       "the HELLO has the capability of durable pipes and does not need "
+                       "it, or the other way round");
+    if ((has != 0) == durable)
+        return DUCT_OK;
+    return di_fail(DUCT_EREFUSED,
+                   "the pipe is durable at %s and not at the other; give durable=1 at "
+                   "both, or at neither",
+                   durable ? "this end" : "the end that dials or was dialled");
+}
+
+bool di_boot_check_ends(const void *bytes, size_t size, uint64_t session,
+                        struct di_boot_durable *durable)
+{
+    struct di_boot_durable local;
+
+    if (size != sizeof(local))
+        return false;
+    memcpy(&local, bytes, sizeof(local));
+    if (local.type != DI_BOOT_DURABLE || local.session != session || local.id == 0)
+        return false;
+    *durable = local;
+    return true;
 }
 
 void di_boot_make_end(struct di_boot_end *end, enum di_boot_type type, uint32_t code,

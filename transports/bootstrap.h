@@ -29,6 +29,7 @@ enum di_boot_type {
     DI_BOOT_SEGMENTS = 0x11,
     DI_BOOT_READY = 0x12,
     DI_BOOT_REFUSE = 0x13,
+    DI_BOOT_DURABLE = 0x14,
     DI_BOOT_CLOSE = 0x20,
     DI_BOOT_POOL = 0x21,
     DI_BOOT_EVENTFD = 0x22,
@@ -46,7 +47,9 @@ enum di_boot_type {
 #define DI_CAP_EVENTFD (1u << 1) /* it rings eventfds it is given */
 #define DI_CAP_BELLS   (1u << 2) /* it rings words of a bells page it is given */
 #define DI_CAP_HUGE    (1u << 3) /* its pool lies in huge pages */
-#define DI_CAPS_KNOWN  (DI_CAP_MEMBARRIER | DI_CAP_EVENTFD | DI_CAP_BELLS | DI_CAP_HUGE)
+#define DI_CAP_DURABLE (1u << 4) /* the pipe is a durable one; has and needs */
+#define DI_CAPS_KNOWN \
+    (DI_CAP_MEMBARRIER | DI_CAP_EVENTFD | DI_CAP_BELLS | DI_CAP_HUGE | DI_CAP_DURABLE)
 
 struct di_boot_hello {
     uint32_t type;
@@ -78,6 +81,14 @@ struct di_boot_note {
     uint64_t session;
 };
 
+/* DURABLE: in place of segments, which either side finds by name. */
+struct di_boot_durable {
+    uint32_t type;
+    uint32_t end; /* enum di_end: the sender's */
+    uint64_t session;
+    uint64_t id; /* of the sender's outbox */
+};
+
 void di_boot_make_hello(struct di_boot_hello *hello, uint64_t session, uint32_t has,
                         uint32_t blocks, uint32_t slots);
 
@@ -88,6 +99,13 @@ void di_boot_make_hello(struct di_boot_hello *hello, uint64_t session, uint32_t 
  */
 enum duct_err di_boot_check_hello(const void *bytes, size_t size, uint64_t session,
                                   struct di_boot_hello *hello) DUCT_NODISCARD;
+
+/* Whether both sides mean a durable pipe, or neither. REFUSED. */
+enum duct_err di_boot_check_durable(const struct di_boot_hello *hello, bool durable) DUCT_NODISCARD;
+
+/* Checks a DURABLE of the given session. */
+bool di_boot_check_ends(const void *bytes, size_t size, uint64_t session,
+                        struct di_boot_durable *durable);
 
 void di_boot_make_end(struct di_boot_end *end, enum di_boot_type type, uint32_t code,
                       enum duct_err err, const char *text);

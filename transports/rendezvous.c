@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/base/crash.h"
@@ -15,6 +14,7 @@
 #include "lib/base/log.h"
 #include "lib/base/random.h"
 #include "shm/asymmetric.h"
+#include "transports/identity.h"
 
 /* What is expected next. */
 enum { EXPECT_HELLO, EXPECT_SEGMENTS, EXPECT_READY };
@@ -49,61 +49,19 @@ static void refuse(struct rendezvous *r, enum duct_err err)
 
 /* ---- The peer's identity ---- */
 
-static bool uid_allowed(const struct rendezvous *r, uid_t uid)
-{
-    const struct duct_options *o = &r->options->o;
-
-    if (o->allow_uids == NULL)
-        return uid == geteuid();
-    for (size_t i = 0; i < o->allow_uid_count; i++) {
-        if (o->allow_uids[i] == uid)
-            return true;
-    }
-    return false;
-}
-
-/* What the kernel writes for a uid that has no number in this user namespace. */
-static uid_t overflow_uid(void)
-{
-    unsigned uid = 65534;
-    FILE *file = fopen("/proc/sys/kernel/overflowuid", "re");
-
-    if (file != NULL) {
-        if (fscanf(file, "%u", &uid) != 1)
-            uid = 65534;
-        fclose(file);
-    }
-    return uid;
-}
-
 static enum duct_err identify(struct rendezvous *r, struct di_control_msg *msg)
 {
     struct link *link = r->link;
+    struct identity identity;
+    enum duct_err err = identity_check(&identity, msg, &r->options->o);
 
-    if (!msg->has_credentials)
-        return di_fail(DUCT_EDENIED, "the peer came without credentials");
-    if (!uid_allowed(r, msg->uid))
-        return di_fail(DUCT_EDENIED,
-                       "the peer's uid %u is not allowed here (own uid %u); the option "
-                       "allow names uids",
-                       (unsigned)msg->uid, (unsigned)geteuid());
-    if (msg->uid != geteuid() && msg->uid == overflow_uid())
-        return di_fail(DUCT_EDENIED, "the peer's uid is unknown in this user namespace");
-    DI_CRASH_POINT("meet.identified");
-    link->peer_pid = msg->pid;
-    link->peer_uid = msg->uid;
-    link->peer_gid = msg->gid;
-    link->trusted = link->trusted && msg->uid == geteuid();
-    /* A thread of our own process dies with us. */
-    if (msg->pid == getpid())
-        return DUCT_OK;
-    link->pidfd = msg->pidfd;
-    msg->pidfd = -1;
-    if (link->pidfd < 0 && msg->pid > 0)
-        link->pidfd = (int)syscall(SYS_pidfd_open, msg->pid, 0);
-    /* Without one (a pid outside of our namespace, no descriptor left) the socket's end must do. */
-    if (link->pidfd >= 0)
-        di_fork_close_in_child(link->pidfd);
+    if (err != DUCT_OK)
+        return err;
+    link->peer_pid = identity.pid;
+    link->peer_uid = identity.uid;
+    link->peer_gid = identity.gid;
+    link->pidfd = identity.pidfd;
+    link->trusted = link->trusted && identity.own;
     return DUCT_OK;
 }
 
@@ -160,7 +118,8 @@ static enum duct_err take_hello(struct rendezvous *r, struct di_control_msg *msg
 
     if ((err = identify(r, msg)) != DUCT_OK ||
         (err = di_boot_check_hello(msg->bytes, msg->size, r->dialer ? link->session : 0, &hello)) !=
-            DUCT_OK)
+            DUCT_OK ||
+        (err = di_boot_check_durable(&hello, false)) != DUCT_OK)
         return err;
     if (msg->surplus || msg->fd_count != (r->dialer ? 2u : 0u))
         return wrong_fds(msg, r->dialer ? 2 : 0);

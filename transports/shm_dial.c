@@ -3,6 +3,7 @@
 
 #include "lib/base/error.h"
 #include "shm/names.h"
+#include "transports/durable.h"
 #include "transports/rendezvous.h"
 #include "transports/shm.h"
 #include "transports/shm_listen.h"
@@ -15,6 +16,7 @@
 #define RETRY_NS (50 * DUCT_MILLISECOND)
 
 struct dial {
+    struct durable_dial *durable; /* with durable=1 all is done there */
     struct duct_context *context;
     struct rendezvous rendezvous;
     const struct di_options *options;
@@ -110,8 +112,10 @@ static enum duct_err dial_begin(struct duct_context *context, const struct di_ur
     dial->context = context;
     dial->options = options;
     dial->parts = 1;
-    enum duct_err err = di_names_path(dial->path, sizeof(dial->path), url, false);
-    if (err == DUCT_OK)
+    bool durable = options->o.durable == DUCT_YES;
+    enum duct_err err = durable ? durable_dial(context, url, options, &dial->durable)
+                                : di_names_path(dial->path, sizeof(dial->path), url, false);
+    if (err == DUCT_OK && !durable)
         err = begin(dial);
     if (err != DUCT_OK) {
         free(dial);
@@ -126,6 +130,8 @@ static enum duct_err dial_poll(void *handle, struct duct_pipe **pipe)
     struct dial *dial = handle;
     struct rendezvous *rendezvous = &dial->rendezvous;
 
+    if (dial->durable != NULL)
+        return durable_dial_poll(dial->durable, pipe);
     if (!dial->meeting) {
         if (dial->retrying || dial->leaving)
             return DUCT_EAGAIN;
@@ -155,6 +161,8 @@ static void dial_close(void *handle)
 {
     struct dial *dial = handle;
 
+    if (dial->durable != NULL)
+        durable_dial_close(dial->durable);
     dial->closed = true;
     if (dial->retrying) {
         dial->parts++;

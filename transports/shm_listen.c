@@ -17,6 +17,7 @@
 #include "lib/core/context.h"
 #include "lib/core/listener.h"
 #include "shm/names.h"
+#include "transports/durable.h"
 #include "transports/rendezvous.h"
 #include "transports/shm_pipe.h"
 
@@ -286,6 +287,8 @@ static enum duct_err copy_options(struct di_options *to, const struct di_options
     size_t bytes = from->o.allow_uid_count * sizeof(uint32_t);
 
     *to = *from;
+    to->dir = NULL;
+    to->o.dir = NULL;
     if (from->o.allow_uids == NULL)
         return DUCT_OK;
     to->uids = malloc(bytes > 0 ? bytes : 1);
@@ -300,6 +303,9 @@ enum duct_err shm_listen(struct duct_context *context, const struct di_url *url,
                          const struct di_options *options, struct duct_listener **listener)
 {
     char path[DI_SOCKET_PATH_MAX + 1];
+
+    if (options->o.durable == DUCT_YES)
+        return durable_listen(context, url, options, listener);
     enum duct_err err = di_names_path(path, sizeof(path), url, true);
 
     if (err != DUCT_OK)

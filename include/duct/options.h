@@ -91,6 +91,12 @@ struct duct_options {
     enum duct_flag_option wait_for_listener; /* [wait_listener] dial waits, within its timeout, for
                                                 a listener that is not there yet; no */
     uint32_t backlog; /* [backlog] pipes waiting for duct_accept(); 128 */
+
+    /* What outlives the process: duct(7). */
+    enum duct_flag_option durable; /* [durable] messages lie in files until they are released, and outlive
+                                      both processes; both ends must say so; no */
+    const char *dir;               /* [dir] where those files are: an absolute path to a directory of this
+                                      user that others may not enter; NULL: /dev/shm/duct-UID */
 };
 
 #define DUCT_OPTIONS_INIT DUCT_SIZED(struct duct_options)

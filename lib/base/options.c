@@ -30,7 +30,7 @@
 
 #define SPIN_NS (20 * DUCT_MICROSECOND)
 
-enum kind { COUNT, SIZE, TIME, FLAG, CHOICE, UIDS };
+enum kind { COUNT, SIZE, TIME, FLAG, CHOICE, UIDS, PATH };
 
 struct option {
     const char *name;
@@ -48,7 +48,15 @@ static const char *const fence_names[] = {"auto", "sender", "sleeper"};
 
 #define FIELD(field) offsetof(struct duct_options, field), sizeof(((struct duct_options *)0)->field)
 
-enum { SLOTS, MAX_MSG, POOL, POOL_MAX, SPIN = 8, ALLOW = 12 }; /* rows that rules below refer to */
+enum {
+    SLOTS,
+    MAX_MSG,
+    POOL,
+    POOL_MAX,
+    SPIN = 8,
+    ALLOW = 12,
+    DIR = 19
+}; /* rows that rules below refer to */
 
 static const struct option options[] = {
     [SLOTS] = {"slots", COUNT, FIELD(slots), 2, 65536, 256, NULL},
@@ -69,6 +77,8 @@ static const struct option options[] = {
     {"linger", TIME, FIELD(linger_ns), 0, INT64_MAX, 0, NULL},
     {"wait_listener", FLAG, FIELD(wait_for_listener), DUCT_NO, DUCT_YES, DUCT_NO, NULL},
     {"backlog", COUNT, FIELD(backlog), 1, 65535, 128, NULL},
+    {"durable", FLAG, FIELD(durable), DUCT_NO, DUCT_YES, DUCT_NO, NULL},
+    [DIR] = {"dir", PATH, FIELD(dir), 0, 0, 0, NULL},
 };
 
 enum { OPTION_COUNT = sizeof options / sizeof options[0] };
@@ -77,6 +87,7 @@ enum { OPTION_COUNT = sizeof options / sizeof options[0] };
 struct merge {
     struct duct_options o;
     uint32_t *uids;
+    char *dir;
     const struct di_url *url;
     size_t at[OPTION_COUNT]; /* position of the value in the address, or 0: not given there */
     bool explicit_spin;      /* spin=0 in an address means none, not the default */
@@ -116,6 +127,9 @@ static void describe(char *out, size_t capacity, size_t row)
         break;
     case UIDS:
         snprintf(out, capacity, "uids joined by commas, %d at most", ALLOW_MAX);
+        break;
+    case PATH:
+        snprintf(out, capacity, "an absolute path of at most %d bytes", DI_URL_MAX);
         break;
     case TIME:
         snprintf(out, capacity, "a time%s, such as 20us (units: ns, us, ms, s)",
@@ -210,6 +224,21 @@ static enum duct_err copy_uids(struct merge *m)
     return DUCT_OK;
 }
 
+static enum duct_err take_dir(struct merge *m, const char *text)
+{
+    size_t length = strlen(text);
+
+    if (text[0] != '/' || length > DI_URL_MAX)
+        return refuse_text(m, DIR, length > DI_URL_MAX ? "a longer path" : text);
+    free(m->dir);
+    m->dir = malloc(length + 1);
+    if (m->dir == NULL)
+        return di_fail(DUCT_ENOMEMORY, "options: no memory for a path");
+    memcpy(m->dir, text, length + 1);
+    m->o.dir = m->dir;
+    return DUCT_OK;
+}
+
 /* --- the address's query --- */
 
 static bool choice(const struct option *option, const char *text, int64_t *value)
@@ -257,6 +286,8 @@ static enum duct_err take_value(struct merge *m, size_t row, const char *text)
     switch (option->kind) {
     case UIDS:
         return take_uids(m, text);
+    case PATH:
+        return take_dir(m, text);
     case FLAG:
         good = strcmp(text, "0") == 0 || strcmp(text, "1") == 0;
         value = text[0] == '1' ? DUCT_YES : DUCT_NO;
@@ -366,7 +397,7 @@ static enum duct_err check_each(struct merge *m)
 {
     for (size_t row = 0; row < OPTION_COUNT; row++) {
         const struct option *option = &options[row];
-        if (option->kind == UIDS)
+        if (option->kind == UIDS || option->kind == PATH)
             continue;
         int64_t value = get(&m->o, option);
         if (value == 0)
@@ -412,6 +443,8 @@ static enum duct_err merge_all(struct merge *m, const struct duct_options *given
     enum duct_err err = given != NULL ? take_struct(m, given) : DUCT_OK;
     if (err == DUCT_OK)
         err = copy_uids(m);
+    if (err == DUCT_OK && m->o.dir != NULL)
+        err = take_dir(m, m->o.dir);
     if (err == DUCT_OK && m->url != NULL)
         err = take_query(m);
     if (err == DUCT_OK)
@@ -433,16 +466,20 @@ enum duct_err di_options_merge(struct di_options *merged, const struct duct_opti
     enum duct_err err = merge_all(&m, given, cpus);
     if (err) {
         free(m.uids);
+        free(m.dir);
         return err;
     }
-    *merged = (struct di_options){m.o, m.uids};
+    *merged = (struct di_options){m.o, m.uids, m.dir};
     return DUCT_OK;
 }
 
 void di_options_fini(struct di_options *merged)
 {
     free(merged->uids);
+    free(merged->dir);
     merged->uids = NULL;
+    merged->dir = NULL;
+    merged->o.dir = NULL;
     merged->o.allow_uids = NULL;
     merged->o.allow_uid_count = 0;
 }

@@ -31,6 +31,7 @@ enum duct_err di_url_parse(struct di_url *url, const char *text) DUCT_NODISCARD;
 struct di_options {
     struct duct_options o; /* every field set; allow_uids points at uids below or is NULL */
     uint32_t *uids;        /* owned: a private copy of the allow list, or NULL */
+    char *dir;             /* owned: a private copy of o.dir, or NULL */
 };
 
 /*

@@ -30,6 +30,8 @@ static void report(struct round *round, enum duct_event_type type, struct duct_p
         return;
     round->events[round->count++] = (struct duct_event){
         .type = type, .state = pipe->state, .err = pipe->end, .pipe = pipe, .user = pipe->user};
+    if (type == DUCT_EVENT_STATE && pipe->end == DUCT_OK)
+        round->events[round->count - 1].err = pipe->state_why;
 }
 
 unsigned di_pipe_wanted(const struct duct_pipe *pipe)

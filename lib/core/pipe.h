@@ -32,6 +32,7 @@ struct duct_pipe {
     enum duct_err end; /* why it ended; DUCT_OK while open */
     enum duct_wait wait;
     enum duct_state state;
+    enum duct_err state_why; /* of a pipe that goes on without its peer: why the state is so */
     int64_t spin_ns;
     int64_t linger_ns;
     _Atomic uint32_t cancel; /* duct_pipe_cancel() not yet seen */

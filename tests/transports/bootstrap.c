@@ -44,12 +44,34 @@ Test(bootstrap, hello)
     for (unsigned bit = 0; bit < 32; bit++) {
         bool known = (1u << bit & DI_CAPS_KNOWN) != 0;
         HELLO(known ? DUCT_OK : DUCT_ENOTSUP, h.has = 1u << bit);
-        HELLO(DUCT_ENOTSUP, h.needs = 1u << bit);
+        HELLO(1u << bit == DI_CAP_DURABLE ? DUCT_OK : DUCT_ENOTSUP, h.needs = 1u << bit);
     }
     HELLO(DUCT_ECORRUPT, h.blocks = 0);
     HELLO(DUCT_OK, h.blocks = DI_BLOCKS_MAX);
     HELLO(DUCT_ECORRUPT, h.blocks = DI_BLOCKS_MAX + 1);
     HELLO(DUCT_ECORRUPT, h.blocks = UINT32_MAX);
+}
+
+Test(bootstrap, durable_or_not)
+{
+    struct di_boot_hello hello = {.has = 0};
+    struct di_boot_durable ends = {.type = DI_BOOT_DURABLE, .end = 1, .session = 7, .id = 9}, out;
+
+    cr_assert_eq(di_boot_check_durable(&hello, false), DUCT_OK);
+    cr_assert_eq(di_boot_check_durable(&hello, true), DUCT_EREFUSED);
+    hello.has = DI_CAP_DURABLE;
+    cr_assert_eq(di_boot_check_durable(&hello, false), DUCT_ECORRUPT, "had and not needed");
+    hello.needs = DI_CAP_DURABLE;
+    cr_assert_eq(di_boot_check_durable(&hello, true), DUCT_OK);
+    cr_assert_eq(di_boot_check_durable(&hello, false), DUCT_EREFUSED);
+    hello.has = 0;
+    cr_assert_eq(di_boot_check_durable(&hello, true), DUCT_ECORRUPT, "needed and not had");
+
+    cr_assert(di_boot_check_ends(&ends, sizeof(ends), 7, &out) && out.id == 9);
+    cr_assert_not(di_boot_check_ends(&ends, sizeof(ends), 8, &out), "another session");
+    cr_assert_not(di_boot_check_ends(&ends, sizeof(ends) - 1, 7, &out));
+    ends.id = 0;
+    cr_assert_not(di_boot_check_ends(&ends, sizeof(ends), 7, &out));
 }
 
 Test(bootstrap, ends)

@@ -94,7 +94,7 @@ Test(options, each_name_of_the_query)
     struct duct_options o = merged_from(
         "shm://x?slots=64&max_msg=1m&pool=8m&pool_max=1g&peer_bytes=2g&held=2k&huge=1&wait=yield&"
         "spin=7us&bell=eventfd&fence=sleeper&untrusted=1&timeout=3s&handshake=4ms&linger=9ns&"
-        "wait_listener=1&backlog=17");
+        "wait_listener=1&backlog=17&durable=1");
     cr_assert_eq(o.slots, 64);
     cr_assert_eq(o.max_msg, 1u << 20);
     cr_assert_eq(o.pool, 8u << 20);
@@ -112,6 +112,28 @@ Test(options, each_name_of_the_query)
     cr_assert_eq(o.linger_ns, 9);
     cr_assert_eq(o.wait_for_listener, DUCT_YES);
     cr_assert_eq(o.backlog, 17);
+    cr_assert_eq(o.durable, DUCT_YES);
+}
+
+Test(options, a_directory_is_copied)
+{
+    char path[] = "/from/the/struct";
+    struct duct_options given = DUCT_OPTIONS_INIT;
+    struct di_options merged;
+
+    given.dir = path;
+    cr_assert_eq(merge(&merged, &given, "shm://x"), DUCT_OK);
+    path[1] = 'X';
+    cr_assert_str_eq(merged.o.dir, "/from/the/struct");
+    di_options_fini(&merged);
+    cr_assert_null(merged.o.dir);
+    cr_assert_eq(merge(&merged, &given, "shm://x?dir=/from%20the/query"), DUCT_OK);
+    cr_assert_str_eq(merged.o.dir, "/from the/query", "what stands in the address wins");
+    di_options_fini(&merged);
+    refused(NULL, "shm://x?dir=", "dir=", "absolute path", "position 12");
+    refused(NULL, "shm://x?dir=relative", "dir=relative", "absolute path", "position 12");
+    given.dir = "relative";
+    refused(&given, "shm://x", "dir=relative", "absolute path", "options");
 }
 
 Test(options, each_word_of_the_choices)

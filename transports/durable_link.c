@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base/crash.h"
+#include "lib/base/error.h"
+#include "lib/base/fork.h"
+#include "lib/base/log.h"
+#include "transports/bootstrap.h"
+#include "transports/durable.h"
+
+/*
+ * The link of a durable pipe: how a peer is found, what its control socket brings, how it is lost.
+ */
+
+/* Messages of the control socket that are read in a turn: as of other pipes. */
+#define NEWS_MAX 16u
+
+/* A listener that lets us connect and hangs up is about to go, or to be replaced: tried again at once, so
+ * many times, and then when its socket changes. */
+#define TRIES_MAX 8u
+
+/* ---- Operations ---- */
+
+static int fd_of(const struct durable_pipe *self, enum durable_op which)
+{
+    switch (which) {
+    case OP_LISTEN:
+        return self->bound.socket;
+    case OP_MEET:
+        return self->meeting.socket;
+    case OP_LINK:
+        return self->link.socket;
+    case OP_LINK_PID:
+        return self->link.identity.pidfd;
+    case OP_WATCH:
+        return self->watch;
+    case OP_MEET_TIMER:
+    case OP_DURABLE_COUNT:
+        break;
+    }
+    return -1;
+}
+
+void durable_submit(struct durable_pipe *self, enum durable_op which)
+{
+    struct durable_op_slot *slot = &self->ops[which];
+
+    /* Still on its way back from another descriptor, or deadline. */
+    slot->again = slot->op.in_flight;
+    if (slot->op.in_flight || self->closing || self->detaching)
+        return;
+    slot->op.kind = which == OP_MEET_TIMER ? DI_IO_TIMER : DI_IO_POLL;
+    slot->op.fd = fd_of(self, which);
+    slot->op.events = POLLIN;
+    if (slot->op.kind == DI_IO_POLL && slot->op.fd < 0)
+        return;
+    self->in_flight++;
+    di_io_submit(self->pipe.context->io, &slot->op);
+}
+
+void durable_retire(struct durable_pipe *self, enum durable_op which, int *fd)
+{
+    struct durable_op_slot *slot = &self->ops[which];
+
+    slot->again = false;
+    if (slot->op.in_flight) {
+        di_io_cancel(self->pipe.context->io, &slot->op);
+        slot->retired = *fd;
+    } else {
+        di_io_forget(self->pipe.context->io, &slot->op);
+        di_fork_close(*fd);
+    }
+    *fd = -1;
+}
+
+void durable_link_submit_all(struct durable_pipe *self)
+{
+    for (unsigned i = 0; i < OP_DURABLE_COUNT; i++) {
+        if (i != OP_MEET_TIMER)
+            durable_submit(self, (enum durable_op)i);
+    }
+    if (self->meeting.socket >= 0)
+        durable_submit(self, OP_MEET_TIMER);
+}
+
+/* ---- Lost and found ---- */
+
+static void set_state(struct durable_pipe *self, enum duct_state state, enum duct_err why)
+{
+    self->pipe.state = state;
+    self->pipe.state_why = why;
+    self->pipe.pending |= DI_PENDING_STATE;
+    di_pipe_activate(&self->pipe);
+}
+
+/* Connects, or waits for the listener's socket to appear. */
+static void find_listener(struct durable_pipe *self)
+{
+    int socket;
+
+    if (self->listening || self->closing || self->meeting.socket >= 0 || self->link.socket >= 0 ||
+        self->tries >= TRIES_MAX)
+        return;
+    self->tries++;
+    enum duct_err err = di_names_connect(&socket, self->path);
+    if (err == DUCT_OK)
+        durable_meet_begin(self, socket);
+    else if (err != DUCT_ENOTFOUND && err != DUCT_EAGAIN)
+        di_log(DUCT_LOG_WARN, "the durable pipe %s looks for its other end: %s",
+               self->durable->end.name, duct_err_detail());
+}
+
+void durable_link_lost(struct durable_pipe *self, enum duct_err why)
+{
+    if (self->link.socket < 0)
+        return;
+    shutdown(self->link.socket, SHUT_RDWR);
+    durable_retire(self, OP_LINK, &self->link.socket);
+    if (self->link.identity.pidfd >= 0)
+        durable_retire(self, OP_LINK_PID, &self->link.identity.pidfd);
+    di_durable_set_socket(self->durable, -1);
+    set_state(self, DUCT_STATE_DISCONNECTED, why);
+    self->tries = 0;
+    find_listener(self);
+}
+
+void durable_link_made(struct durable_pipe *self)
+{
+    /* Whoever comes with the other end's lock comes after its former owner. */
+    if (self->link.socket >= 0)
+        durable_link_lost(self, DUCT_EPEER);
+    di_io_cancel(self->pipe.context->io, &self->ops[OP_MEET_TIMER].op);
+    /* Called from its completion: it is not in flight. */
+    di_io_forget(self->pipe.context->io, &self->ops[OP_MEET].op);
+    self->link = self->meeting;
+    self->meeting = (struct durable_peer){.socket = -1, .identity = {.pidfd = -1}};
+    di_control_want_identity(self->link.socket, false);
+    self->close_code = 0;
+    self->close_text[0] = '\0';
+    self->meet_result = DUCT_OK;
+    self->tries = 0;
+    di_durable_set_socket(self->durable, self->link.socket);
+    DI_CRASH_POINT("durable.linked_up");
+    durable_submit(self, OP_LINK);
+    durable_submit(self, OP_LINK_PID);
+    if (self->listening)
+        durable_submit(self, OP_LISTEN);
+    set_state(self, DUCT_STATE_CONNECTED, DUCT_OK);
+    /* What either side published while there was no socket to ring. */
+    di_ringer_notify(&self->durable->out.sender.ringer, DI_WANT_DATA);
+    di_ringer_notify(&self->durable->in.receiver.ringer, DI_WANT_SPACE | DI_WANT_BLOCKS);
+}
+
+void durable_meeting_failed(struct durable_pipe *self, enum duct_err err)
+{
+    self->meet_result = err;
+    snprintf(self->meet_detail, sizeof(self->meet_detail), "%s", duct_err_detail());
+    di_log(DUCT_LOG_INFO, "the durable pipe %s met a peer and parted: %s", self->durable->end.name,
+           self->meet_detail);
+    durable_meet_drop(self);
+    di_pipe_activate(&self->pipe);
+    if (self->listening)
+        durable_submit(self, OP_LISTEN);
+    else if (err == DUCT_EPEER)
+        find_listener(self);
+}
+
+/* ---- The control socket ---- */
+
+void durable_link_hang_up(struct durable_pipe *self, enum duct_err err, uint32_t code,
+                          const char *text)
+{
+    struct di_boot_end told;
+
+    if (self->link.socket < 0)
+        return;
+    di_boot_make_end(&told, DI_BOOT_CLOSE, code, err, text);
+    /* If the queue is full the peer learns of the end without the reason. */
+    enum duct_err ignored = di_control_send(self->link.socket, &told, sizeof(told), NULL, 0);
+    (void)ignored;
+    shutdown(self->link.socket, SHUT_RDWR);
+}
+
+/* One message. Anything but OK ends the link. */
+static enum duct_err take(struct durable_pipe *self, const struct di_control_msg *msg)
+{
+    struct di_boot_end told;
+
+    if (msg->surplus || msg->fd_count != 0)
+        return DUCT_ECORRUPT;
+    if (di_boot_type(msg->bytes, msg->size) == DI_BOOT_RING)
+        return DUCT_OK;
+    if (!di_boot_check_end(msg->bytes, msg->size, DI_BOOT_CLOSE, &told))
+        return DUCT_ECORRUPT;
+    self->close_code = told.code;
+    memcpy(self->close_text, told.text, sizeof(self->close_text));
+    return DUCT_ECLOSED;
+}
+
+void durable_link_read(struct durable_pipe *self)
+{
+    struct di_control_msg msg;
+
+    for (unsigned i = 0; self->link.socket >= 0 && i < NEWS_MAX; i++) {
+        enum duct_err err = di_control_recv(self->link.socket, &msg);
+        if (err == DUCT_EAGAIN) {
+            durable_submit(self, OP_LINK);
+            return;
+        }
+        if (err == DUCT_OK) {
+            err = take(self, &msg);
+            di_control_drop(&msg);
+        } else {
+            err = DUCT_EPEER;
+        }
+        if (err != DUCT_OK)
+            durable_link_lost(self, err);
+    }
+    if (self->link.socket < 0)
+        return;
+    /* Stopped before EAGAIN: ask anew, or an edge-triggered loop says nothing. */
+    if (!self->ops[OP_LINK].op.in_flight)
+        di_io_forget(self->pipe.context->io, &self->ops[OP_LINK].op);
+    durable_submit(self, OP_LINK);
+}
+
+/* ---- Who comes ---- */
+
+/* No descriptor is left: the spare one lets us take the connection and hang up. */
+static void shed(struct durable_pipe *self)
+{
+    di_log(DUCT_LOG_WARN, "%s turned a peer away: no file descriptor is left; raise RLIMIT_NOFILE",
+           self->path);
+    if (self->spare < 0)
+        return;
+    close(self->spare);
+    int socket = accept4(self->bound.socket, NULL, NULL, SOCK_CLOEXEC);
+    if (socket >= 0)
+        close(socket);
+    self->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* One dialer at a time: the next waits in the socket's queue until this one is met or its time is over. */
+static void take_dialer(struct durable_pipe *self)
+{
+    if (self->meeting.socket >= 0)
+        return;
+    int socket = accept4(self->bound.socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (socket >= 0) {
+        durable_meet_begin(self, socket);
+        return;
+    }
+    if (errno == EMFILE || errno == ENFILE)
+        shed(self);
+    durable_submit(self, OP_LISTEN);
+}
+
+/* ---- What happens to names ---- */
+
+enum duct_err durable_watch_open(struct durable_pipe *self)
+{
+    const struct di_durable_end *end = &self->durable->end;
+    char path[DI_DURABLE_DIR_MAX + DI_DURABLE_FILE_MAX + 2];
+    char file[DI_DURABLE_FILE_MAX + 1];
+    char directory[sizeof(self->path)];
+
+    di_durable_outbox_name(file, end->name, end->end);
+    snprintf(path, sizeof(path), "%s/%s", end->dir.path, file);
+    snprintf(directory, sizeof(directory), "%s", self->path);
+    *strrchr(directory, '/') = '\0';
+    self->watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (self->watch < 0)
+        return di_fail_os(errno,
+                          "watching the files of the durable pipe %s (sysctl "
+                          "fs.inotify.max_user_instances)",
+                          end->name);
+    di_fork_close_in_child(self->watch);
+    /* IN_ATTRIB comes when a link count changes. */
+    if (inotify_add_watch(self->watch, path, IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF) < 0 &&
+        errno != ENOENT)
+        return di_fail_os(errno, "watching %s", path);
+    if (!self->listening &&
+        inotify_add_watch(self->watch, directory, IN_CREATE | IN_MOVED_TO | IN_ATTRIB) < 0)
+        return di_fail_os(errno, "watching %s for the listener", directory);
+    return DUCT_OK;
+}
+
+static void look_at_name(struct durable_pipe *self)
+{
+    if (self->name_lost || di_durable_end_named(&self->durable->end))
+        return;
+    self->name_lost = true;
+    di_log(
+        DUCT_LOG_WARN,
+        "the durable pipe %s has lost its file in %s: somebody removed it. It goes on while both "
+        "processes live, and nothing of it will outlive them; open it anew",
+        self->durable->end.name, self->durable->end.dir.path);
+    set_state(self, self->pipe.state, DUCT_ENOTFOUND);
+}
+
+static void read_watch(struct durable_pipe *self)
+{
+    _Alignas(struct inotify_event) char buffer[4096];
+    const char *name = strrchr(self->path, '/') + 1;
+    bool socket_changed = false;
+    ssize_t got;
+
+    while ((got = read(self->watch, buffer, sizeof(buffer))) > 0) {
+        for (char *at = buffer; at < buffer + got;) {
+            const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
+            /* An overflow may have swallowed anything. */
+            if ((event->mask & IN_Q_OVERFLOW) || (event->len > 0 && strcmp(event->name, name) == 0))
+                socket_changed = true;
+            at += sizeof(*event) + event->len;
+        }
+    }
+    look_at_name(self);
+    if (socket_changed) {
+        self->tries = 0;
+        find_listener(self);
+    }
+    durable_submit(self, OP_WATCH);
+}
+
+/* ---- The loop's side ---- */
+
+static void run(struct durable_pipe *self, enum durable_op which, int result)
+{
+    if (result == DI_IO_CANCELED || (result == DI_IO_FAILED && which == OP_LINK_PID))
+        return;
+    self->heard++;
+    switch (which) {
+    case OP_LISTEN:
+        take_dialer(self);
+        break;
+    case OP_MEET:
+        durable_meet_read(self);
+        break;
+    case OP_MEET_TIMER:
+        /* A listener that nobody accepts from may be slow; it may take its time. A dialer may not. */
+        self->meet_slow = true;
+        if (self->meeting.socket >= 0 && self->listening)
+            durable_meeting_failed(self, di_fail(DUCT_ETIMEOUT, "the handshake was not complete "
+                                                                "within its time"));
+        break;
+    case OP_LINK:
+        durable_link_read(self);
+        break;
+    case OP_LINK_PID:
+        /* A close that came before is read first. */
+        durable_link_read(self);
+        durable_link_lost(self, DUCT_EPEER);
+        break;
+    case OP_WATCH:
+        read_watch(self);
+        break;
+    case OP_DURABLE_COUNT:
+        break;
+    }
+    di_pipe_activate(&self->pipe);
+}
+
+void durable_on_completion(struct di_io_op *op, int result)
+{
+    struct durable_op_slot *slot = (struct durable_op_slot *)op;
+    struct durable_pipe *self = slot->owner;
+    enum durable_op which = (enum durable_op)(slot - self->ops);
+    bool retired = slot->retired >= 0;
+
+    self->in_flight--;
+    if (retired) {
+        di_io_forget(self->pipe.context->io, op);
+        di_fork_close(slot->retired);
+        slot->retired = -1;
+    }
+    if (self->closing) {
+        if (self->in_flight == 0)
+            durable_pipe_free(self);
+        return;
+    }
+    if (self->detaching)
+        return;
+    bool again = slot->again;
+    slot->again = false;
+    if (again)
+        durable_submit(self, which);
+    else if (!retired)
+        run(self, which, result);
+}
+
+void durable_link_start(struct durable_pipe *self)
+{
+    durable_link_submit_all(self);
+    find_listener(self);
+}
