@@ -141,6 +141,22 @@ static int listener_pid(const char *path)
     return credentials.pid;
 }
 
+/* A file that somebody else put there is no lock of ours: its owner could hold it for ever, and what has another
+ * name besides would be removed with us. One without a name was just unlinked by its last owner. */
+static enum duct_err check_lock(int fd, const char *path)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) != 0)
+        return di_fail_os(errno, "%s", path);
+    if (S_ISREG(status.st_mode) && status.st_uid == geteuid() && status.st_nlink <= 1)
+        return DUCT_OK;
+    return di_fail(DUCT_EDENIED,
+                   "%s is not a file of uid %u with this name only, but of uid %u, or no plain "
+                   "file; remove it, or choose another name",
+                   path, (unsigned)geteuid(), (unsigned)status.st_uid);
+}
+
 /* Takes the lock file's write lock. The file may be unlinked by its last owner just as we open it:
  * then the lock is on a file that nobody else will find, and we open again. */
 static enum duct_err take_lock(struct di_bound *bound)
@@ -156,6 +172,10 @@ static enum duct_err take_lock(struct di_bound *bound)
         if (fd < 0)
             return di_fail_os(errno, "opening the lock %s", path);
         DI_CRASH_POINT("names.lock_opened");
+        if ((err = check_lock(fd, path)) != DUCT_OK) {
+            close(fd);
+            return err;
+        }
         if ((err = di_lock_take(fd, &taken)) != DUCT_OK || !taken) {
             close(fd);
             int pid = err == DUCT_OK ? listener_pid(bound->path) : 0;

@@ -29,6 +29,9 @@
 /* Handshakes under way at once. Past that one goes: see victim(). */
 #define HALF_OPEN_MAX 64u
 
+/* Turns of the loop in which a listener's wait is taken back: twice as many as the loop may put it off. */
+#define TURNS_MAX 16u
+
 struct shm_listener {
     struct duct_listener listener; /* first */
     struct di_bound bound;
@@ -258,7 +261,12 @@ static void close_listener(struct duct_listener *listener)
     while (!di_list_empty(&self->meeting))
         drop(self, di_container(self->meeting.next, struct rendezvous, list));
     di_io_cancel(io, &self->socket_op);
-    if (di_context_reap(listener->context) == DUCT_EOS)
+    enum duct_err err = DUCT_OK;
+    /* A turn that finds other things done, of dialers that hang up, puts off what we have just asked for. */
+    for (unsigned turn = 0; turn < TURNS_MAX && self->socket_op.in_flight && err != DUCT_EOS;
+         turn++)
+        err = di_context_reap(listener->context);
+    if (err == DUCT_EOS)
         di_log(DUCT_LOG_ERROR,
                "the context's loop failed; a closed listener stays until it is closed");
     if (!self->socket_op.in_flight) {
