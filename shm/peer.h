@@ -65,6 +65,20 @@ static inline const DI_PEER void *di_peer_at(const DI_PEER void *base, uint64_t 
     return (const DI_PEER void *)((const DI_PEER char *)base + offset);
 }
 
+/*
+ * The index, which has just been found to be below count; 0 where the processor only guesses that it is. A
+ * guess that runs ahead of the check would else fetch what lies at any index the peer likes, and leave traces
+ * in the cache of what it found. The assembly keeps the compiler, which knows the check, from leaving this out.
+ */
+static inline uint32_t di_peer_index(uint32_t index, uint32_t count)
+{
+    uint64_t wide = index;
+
+    __asm__("" : "+r"(wide));
+    /* The sign of the difference, spread: all ones below count, else none. */
+    return (uint32_t)(wide & (uint64_t)((int64_t)(wide - count) >> 63));
+}
+
 /* The address of a field of the struct that lies at base. */
 #define di_peer_field(base, type, field) di_peer_at(base, offsetof(type, field))
 

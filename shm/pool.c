@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/error.h"
+#include "shm/peer.h"
 
 void di_pool_init(struct di_pool *pool, const struct di_geometry *geometry)
 {
@@ -111,6 +112,7 @@ bool di_pool_give_back(struct di_pool *pool, uint64_t ref, enum di_block_state f
 
     if (index >= pool->block_count)
         return false;
+    index = di_peer_index(index, pool->block_count);
     struct di_block *block = &pool->blocks[index];
     if (block->state != from || block->generation != di_ref_generation(ref))
         return false;

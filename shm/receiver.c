@@ -131,11 +131,12 @@ static enum duct_err check_block(struct di_receiver *receiver, struct arrival *a
                        "the peer sent block %u of a pool that has at most %u; its pipe is "
                        "closed",
                        index, receiver->peer_geometry->blocks_max);
-    if (index >= atomic_load_explicit(&receiver->block_count, memory_order_relaxed)) {
+    uint32_t known = atomic_load_explicit(&receiver->block_count, memory_order_relaxed);
+    if (index >= known) {
         receiver->unknown_segment = true;
         return DUCT_EAGAIN;
     }
-    arrival->block = &receiver->blocks[index];
+    arrival->block = &receiver->blocks[di_peer_index(index, known)];
     if (arrival->block->held)
         return di_fail(DUCT_ECORRUPT,
                        "the peer sent block %u again before it was released; its pipe is "
