@@ -51,7 +51,7 @@ static void check_end(const uint8_t *bytes, size_t size, enum di_boot_type type)
 static void check_notes(const uint8_t *bytes, size_t size, uint64_t session)
 {
     static const enum di_boot_type types[] = {DI_BOOT_SEGMENTS, DI_BOOT_READY, DI_BOOT_POOL,
-                                              DI_BOOT_EVENTFD};
+                                              DI_BOOT_EVENTFD, DI_BOOT_BELLS};
     unsigned accepted = 0;
 
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {

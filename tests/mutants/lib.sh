@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The steps of run.sh, which sets here, root, tree, src.
 # shellcheck disable=SC2154 # those
-patience=60 # seconds for a test; a mutant that hangs is dead, too
+patience=300 # seconds for a test, many times what it takes; a mutant that hangs is dead, too
 
 field() { sed -n "/^--- /q; s/^$2: *//p" "$here/$1.patch"; }
 
@@ -47,8 +47,8 @@ apply_all()
 	echo "$# mutants apply"
 }
 
-# The checkout as it is, with its times, so that what is built stays built. What an earlier run left mutated
-# must be built again, though its time is old now.
+# The checkout as it is, with its times, so that what is built stays built. But for what was ever mutated: its
+# objects may be those of a mutant, and younger than the source is now.
 copy_tree()
 {
 	: >"$tree/verdicts"
@@ -57,7 +57,7 @@ copy_tree()
 	(cd "$root" && git ls-files -z --cached --others --exclude-standard |
 		while IFS= read -r -d '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done |
 		tar -c --null -T -) | tar -x -C "$src"
-	[ ! -f "$tree/mutated" ] || (cd "$src" && xargs -r touch -c <"$tree/mutated")
+	[ ! -f "$tree/ever" ] || (cd "$src" && sort -u "$tree/ever" | xargs -r touch -c)
 	rm -f "$tree/mutated"
 }
 
@@ -95,7 +95,7 @@ run_test() # preset, name, arguments
 	# Where a kernel randomises by 32 bits, ThreadSanitizer of gcc 12 cannot place its shadow.
 	[ "$preset" != tsan ] || ! setarch -R true 2>/dev/null || command=(setarch -R "${command[@]}")
 	folder=$(mktemp -d)
-	(cd "$folder" && env "${environment[@]}" timeout -k 5 "$patience" "${command[@]}" "$@") || status=$?
+	(cd "$folder" && env TSAN_OPTIONS=halt_on_error=1 "${environment[@]}" timeout -k 5 "$patience" "${command[@]}" "$@") || status=$?
 	rm -rf "$folder"
 	return $status
 }
@@ -128,6 +128,7 @@ try_mutant() # name; prints killed, or what else
 		is_green "$preset" "$targets" "${test[@]:1}" || { echo NOT-GREEN; return; }
 	fi
 	sed -n 's/^--- a\///p' "$here/$name.patch" >"$tree/mutated"
+	cat "$tree/mutated" >>"$tree/ever"
 	patch -d "$src" -p1 -s -F0 --no-backup-if-mismatch <"$here/$name.patch" >&2 || { echo STALE; return; }
 	says=$(field "$name" Says)
 	if [ "$what" = build ]; then

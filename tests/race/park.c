@@ -91,10 +91,15 @@ static void run(uint32_t slots, uint64_t count, uint64_t asymmetric_after)
  * neither sees the other; without either of them an optimised build on x86 shows it here.
  */
 #ifdef __SANITIZE_THREAD__
-enum { DEKKER = 10000 }; /* it looks at the accesses, not for the outcome */
+enum { DEKKER = 10000, ASYMMETRIC = 2000 }; /* it looks at the accesses, not for the outcome */
 #else
-enum { DEKKER = 400000 };
+enum {
+    DEKKER = 400000,
+    ASYMMETRIC = 100000
+}; /* a barrier of the kernel's takes some 10 microseconds */
 #endif
+
+static uint64_t rounds;
 
 static _Alignas(DI_LINE_PAIR) _Atomic uint64_t turn;
 static _Alignas(DI_LINE_PAIR) _Atomic uint64_t done;
@@ -111,7 +116,7 @@ static void *publishes(void *unused)
     uint64_t seed = 3;
 
     (void)unused;
-    for (uint64_t i = 1; i <= DEKKER; i++) {
+    for (uint64_t i = 1; i <= rounds; i++) {
         while (atomic_load_explicit(&turn, memory_order_acquire) != i)
             continue;
         jitter(&seed, 20);
@@ -122,7 +127,8 @@ static void *publishes(void *unused)
     return NULL;
 }
 
-static void dekker(void)
+/* asymmetric: the sender leaves out its fence each time, and the sleeper has the kernel make up for it. */
+static void dekker(uint64_t count, bool asymmetric)
 {
     struct di_receiver *receiver = &lane.side[1].receiver;
     uint64_t seed = 11;
@@ -131,8 +137,13 @@ static void dekker(void)
     size_t size;
 
     lane_open(&lane, 64, 512, 16384, 0, 64);
+    rounds = count;
+    atomic_store_explicit(&turn, 0, memory_order_relaxed);
+    atomic_store_explicit(&done, 0, memory_order_relaxed);
     MUST(pthread_create(&thread, NULL, publishes, NULL) == 0);
-    for (uint64_t i = 1; i <= DEKKER; i++) {
+    for (uint64_t i = 1; i <= rounds; i++) {
+        if (asymmetric)
+            di_sleeper_stay_awake(&receiver->sleeper);
         atomic_store_explicit(&turn, i, memory_order_release);
         jitter(&seed, 300);
         uint32_t bell = di_sleeper_arm(&receiver->sleeper, DI_WANT_DATA, DI_DOORBELL_FUTEX, false);
@@ -158,6 +169,8 @@ int main(void)
             run(slots[i], 20000, 16);
         }
     }
-    dekker();
+    dekker(DEKKER, false);
+    if (di_asymmetric_available())
+        dekker(ASYMMETRIC, true);
     return 0;
 }

@@ -39,12 +39,37 @@ static void *releases(void *arg)
     return NULL;
 }
 
+/* [request]: what was written before a request is seen by whoever it stopped. One at a time: the owner
+ * says, without order, how many it has seen. */
+enum { REQUESTS = 4096 };
+static unsigned notes[REQUESTS];
+static _Atomic unsigned asked, noticed;
+
+static void ask(void)
+{
+    unsigned number = atomic_load_explicit(&asked, memory_order_relaxed);
+
+    if (number == REQUESTS || atomic_load_explicit(&noticed, memory_order_relaxed) != number)
+        return;
+    notes[number] = number + 1;
+    atomic_store_explicit(&asked, number + 1, memory_order_relaxed);
+    duct_context_cancel(owner_context);
+}
+
+static void notice(void)
+{
+    unsigned number = atomic_load_explicit(&noticed, memory_order_relaxed);
+
+    MUST(notes[number] == number + 1);
+    atomic_store_explicit(&noticed, number + 1, memory_order_relaxed);
+}
+
 static void *disturbs(void *unused)
 {
     (void)unused;
     for (unsigned i = 0; !atomic_load_explicit(&stop, memory_order_relaxed); i++) {
-        if (i % 64 == 0)
-            duct_context_cancel(owner_context);
+        if (i % 8 == 0)
+            ask();
         else
             duct_context_wake(owner_context);
         for (int k = 0; k < 50; k++)
@@ -82,7 +107,7 @@ static void receive_all(struct duct_pipe *pipe)
         struct duct_msg msg;
         enum duct_err err;
         while ((err = duct_recv(pipe, &msg, 20 * DUCT_SECOND)) == DUCT_ECANCELED)
-            continue;
+            notice();
         MUST(err == DUCT_OK && msg.tag == i && lane_filled(msg.data, msg.size, i));
         unsigned place = (unsigned)(i % HANDOVER);
         if (atomic_load_explicit(&full[place], memory_order_acquire)) {
@@ -110,6 +135,8 @@ static void run(enum duct_io backend)
         return;
     MUST(err == DUCT_OK);
     atomic_store_explicit(&stop, 0, memory_order_relaxed);
+    atomic_store_explicit(&asked, 0, memory_order_relaxed);
+    atomic_store_explicit(&noticed, 0, memory_order_relaxed);
     options.context = owner_context;
     MUST(duct_listen(&listener, url, &options) == DUCT_OK);
     MUST(pthread_create(&threads[0], NULL, sends, &backend) == 0);

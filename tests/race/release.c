@@ -117,6 +117,54 @@ static void run(unsigned rounds, uint64_t salt)
     lane_close(&lane);
 }
 
+/* ---- [release]: two in a row, the second of them while the first is taken in ---- */
+
+enum { PAIRS = 2000 };
+
+static struct duct_msg both[2];
+static _Atomic unsigned turn, done;
+
+static void *releases_pairs(void *unused)
+{
+    uint64_t seed = 5;
+
+    (void)unused;
+    for (unsigned i = 1; i <= PAIRS; i++) {
+        while (atomic_load_explicit(&turn, memory_order_acquire) != i)
+            continue;
+        MUST(duct_msg_release(&both[0]) == DUCT_OK);
+        for (uint32_t n = lane_random(&seed) % 40; n > 0; n--)
+            atomic_signal_fence(memory_order_seq_cst);
+        MUST(duct_msg_release(&both[1]) == DUCT_OK);
+        atomic_store_explicit(&done, i, memory_order_release);
+    }
+    return NULL;
+}
+
+/* When both are released, and their owner has looked, none may be left behind. */
+static void pairs(void)
+{
+    struct di_receiver *receiver = &lane.side[1].receiver;
+    pthread_t thread;
+
+    lane_open(&lane, 64, 512, 65536, 0, 64);
+    MUST(pthread_create(&thread, NULL, releases_pairs, NULL) == 0);
+    for (unsigned i = 1; i <= PAIRS; i++) {
+        send_all(2 * i, 2);
+        for (unsigned k = 0; k < 2; k++)
+            MUST(di_receiver_recv(receiver, &both[k]) == DUCT_OK);
+        atomic_store_explicit(&turn, i, memory_order_release);
+        while (atomic_load_explicit(&done, memory_order_acquire) != i)
+            di_receiver_collect(receiver);
+        di_receiver_collect(receiver);
+        MUST(receiver->given_back == receiver->handed_out && receiver->cells.taken == 0);
+        di_receiver_publish_due(receiver);
+        MUST(di_sender_collect(&lane.side[0].sender) == DUCT_OK);
+    }
+    MUST(pthread_join(thread, NULL) == 0);
+    lane_close(&lane);
+}
+
 /* ---- [orphan]: an owner that closes while somebody is inside a release ---- */
 
 static _Atomic bool inside;
@@ -162,6 +210,7 @@ static void closes_around_it(void)
 int main(void)
 {
     closes_around_it();
+    pairs();
     for (unsigned i = 0; i < 150; i++)
         run(2, i);
     return 0;
