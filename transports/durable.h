@@ -27,15 +27,8 @@
  */
 
 /* What the handle waits for in the loop. */
-enum durable_op {
-    OP_LISTEN,
-    OP_MEET,
-    OP_MEET_TIMER,
-    OP_LINK,
-    OP_LINK_PID,
-    OP_WATCH,
-    OP_DURABLE_COUNT
-};
+enum durable_op { OP_LISTEN, OP_MEET, OP_MEET_TIMER, OP_LINK, OP_LINK_PID, OP_WATCH };
+enum { OP_DURABLE_COUNT = OP_WATCH + 1 };
 
 struct durable_pipe;
 struct durable_listener;

@@ -40,13 +40,12 @@ static int fd_of(const struct durable_pipe *self, enum durable_op which)
         return self->link.socket;
     case OP_LINK_PID:
         return self->link.identity.pidfd;
-    case OP_WATCH:
-        return self->watch;
     case OP_MEET_TIMER:
-    case OP_DURABLE_COUNT:
+        return -1;
+    case OP_WATCH:
         break;
     }
-    return -1;
+    return self->watch;
 }
 
 void durable_submit(struct durable_pipe *self, enum durable_op which)
@@ -83,10 +82,11 @@ void durable_retire(struct durable_pipe *self, enum durable_op which, int *fd)
 
 void durable_link_submit_all(struct durable_pipe *self)
 {
-    for (unsigned i = 0; i < OP_DURABLE_COUNT; i++) {
-        if (i != OP_MEET_TIMER)
-            durable_submit(self, (enum durable_op)i);
-    }
+    durable_submit(self, OP_LISTEN);
+    durable_submit(self, OP_WATCH);
+    durable_submit(self, OP_MEET);
+    durable_submit(self, OP_LINK);
+    durable_submit(self, OP_LINK_PID);
     if (self->meeting.socket >= 0)
         durable_submit(self, OP_MEET_TIMER);
 }
@@ -361,8 +361,6 @@ static void run(struct durable_pipe *self, enum durable_op which, int result)
         break;
     case OP_WATCH:
         read_watch(self);
-        break;
-    case OP_DURABLE_COUNT:
         break;
     }
     di_pipe_activate(&self->pipe);
