@@ -71,6 +71,17 @@ static enum duct_err check_memory(uint64_t size)
         (unsigned long long)size, (unsigned long long)available);
 }
 
+/* Sizes it and allocates every page; 0 or an errno. A signal may interrupt either. */
+static int allocate(int fd, uint64_t size)
+{
+    int errnum;
+
+    do {
+        errnum = ftruncate(fd, (off_t)size) == 0 ? posix_fallocate(fd, 0, (off_t)size) : errno;
+    } while (errnum == EINTR);
+    return errnum;
+}
+
 static enum duct_err fill(struct di_segment *segment, int fd, bool huge)
 {
     enum duct_err err = huge ? DUCT_OK : check_memory(segment->size);
@@ -79,9 +90,7 @@ static enum duct_err fill(struct di_segment *segment, int fd, bool huge)
     if (err != DUCT_OK)
         return err;
     DI_CRASH_POINT("segment.created");
-    if (ftruncate(fd, (off_t)segment->size) != 0)
-        return refuse(errno, "sizing", segment->size, huge);
-    if ((errnum = posix_fallocate(fd, 0, (off_t)segment->size)) != 0)
+    if ((errnum = allocate(fd, segment->size)) != 0)
         return refuse(errnum, "allocating", segment->size, huge);
     DI_CRASH_POINT("segment.allocated");
     void *base = mmap(NULL, segment->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

@@ -115,8 +115,10 @@ struct cause {
 };
 
 static const struct cause causes[] = {
-    {EAGAIN, DUCT_EAGAIN, ""},
-    {EINTR, DUCT_EAGAIN, ""},
+    /* Who may wait for a call handles EAGAIN before it comes here. DUCT_EAGAIN would say "not yet" of a
+     * failure, and somebody would wait for what never comes. */
+    {EAGAIN, DUCT_ELIMIT, "; a limit, of locked memory for one, is used up for now"},
+    {EINTR, DUCT_EOS, "; a signal came in between: try again"},
     {ETIMEDOUT, DUCT_ETIMEOUT, ""},
     {ECANCELED, DUCT_ECANCELED, ""},
     {ENAMETOOLONG, DUCT_EINVAL, "; use a shorter name or directory"},
