@@ -21,6 +21,9 @@
  *   [bells] bells page mapped, its word's address       |  address loaded with acquire, word stored
  */
 
+/* Of a byte that rings the socket. A sleeper that it does not reach sleeps on. */
+#define SEND_TRIES 3u
+
 uint32_t di_sleeper_bell(const struct di_sleeper *sleeper)
 {
     return di_peer_load32(sleeper->bell);
@@ -107,9 +110,14 @@ static void ring(struct di_ringer *ringer, uint64_t word)
         }
     } else {
         /* Also the way out for a doorbell we were never given. A full queue, or a peer that is
-         * gone, is readable at the other end. */
-        send(ringer->socket, &byte, sizeof(byte), MSG_DONTWAIT | MSG_NOSIGNAL);
+         * gone, is readable at the other end; the kernel's want of memory is nothing of the kind. */
+        for (unsigned i = 0; i < SEND_TRIES; i++) {
+            if (send(ringer->socket, &byte, sizeof(byte), MSG_DONTWAIT | MSG_NOSIGNAL) > 0 ||
+                (errno != ENOBUFS && errno != ENOMEM))
+                break;
+        }
     }
+    DI_CRASH_POINT("bell.rung");
     errno = saved;
 }
 
@@ -132,6 +140,7 @@ void di_ringer_notify_fenced(struct di_ringer *ringer, unsigned published)
     uint64_t epoch = word >> DI_PARK_EPOCH_SHIFT;
     if ((word & DI_PARK_WANT & published) == 0 || epoch == ringer->rung)
         return;
+    DI_CRASH_POINT("bell.due");
     ringer->rung = epoch;
     ring(ringer, word);
 }

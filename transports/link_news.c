@@ -183,6 +183,11 @@ enum duct_err link_read_news(struct link *link, enum link_half reader, bool *mor
         enum duct_err err = di_control_recv(link->socket, &msg);
         if (err == DUCT_EAGAIN)
             break;
+        if (err == DUCT_ENOMEMORY) {
+            /* Of the kernel, for now: the message is still there. */
+            *more = true;
+            break;
+        }
         if (err != DUCT_OK) {
             end(link, DUCT_EPEER);
             break;

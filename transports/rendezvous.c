@@ -240,6 +240,8 @@ static void on_socket(struct di_io_op *op, int result)
         step(r, &msg);
         di_control_drop(&msg);
     }
+    if (!r->finished && result == DI_IO_FAILED)
+        finish(r, di_fail(DUCT_ELIMIT, DI_IO_FAILED_TEXT));
     if (!r->finished && result >= 0)
         submit_socket(r);
     r->in_flight--;

@@ -43,6 +43,7 @@ struct shm_listener {
     uint32_t meeting_count;
     uint32_t met_count;
     unsigned parts; /* rendezvous not freed yet, and the operation in flight */
+    bool deaf;      /* its socket could not be watched: accept says so, and tries again */
     bool closed;
 };
 
@@ -200,7 +201,9 @@ static void on_socket(struct di_io_op *op, int result)
     struct shm_listener *self = di_container(op, struct shm_listener, socket_op);
 
     unsigned taken = 0;
+    bool emptied = false;
 
+    self->deaf = result == DI_IO_FAILED;
     while (!self->closed && result >= 0 && taken++ < HALF_OPEN_MAX) {
         int socket = accept4(self->bound.socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (socket >= 0) {
@@ -210,13 +213,14 @@ static void on_socket(struct di_io_op *op, int result)
             shed(self);
             break;
         } else if (errno != EINTR && errno != ECONNABORTED) {
+            emptied = errno == EAGAIN;
             break;
         }
     }
     if (!self->closed && result >= 0) {
-        /* Stopped by the bound and not by EAGAIN: ask anew, or an edge-triggered loop says nothing.
-         */
-        if (taken > HALF_OPEN_MAX)
+        /* Stopped before EAGAIN, by the bound or for want of something: ask anew, or an edge-triggered
+         * loop says nothing of who waits there. */
+        if (!emptied)
             di_io_forget(self->listener.context->io, &self->socket_op);
         submit(self);
     }
@@ -227,6 +231,11 @@ static enum duct_err accept_next(struct duct_listener *listener, struct duct_pip
 {
     struct shm_listener *self = (struct shm_listener *)listener;
 
+    if (di_list_empty(&self->met) && self->deaf) {
+        self->deaf = false;
+        submit(self);
+        return di_fail(DUCT_ELIMIT, "%s: " DI_IO_FAILED_TEXT, listener->url);
+    }
     if (di_list_empty(&self->met))
         return DUCT_EAGAIN;
     struct rendezvous *rendezvous = di_container(self->met.next, struct rendezvous, list);
@@ -243,7 +252,9 @@ static enum duct_err accept_next(struct duct_listener *listener, struct duct_pip
 
 static bool ready(struct duct_listener *listener)
 {
-    return !di_list_empty(&((struct shm_listener *)listener)->met);
+    const struct shm_listener *self = (const struct shm_listener *)listener;
+
+    return self->deaf || !di_list_empty(&self->met);
 }
 
 static void close_listener(struct duct_listener *listener)

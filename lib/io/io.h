@@ -61,6 +61,11 @@ enum di_io_kind {
                       FAILED and error EAGAIN instead; sent says how much of it went, in every case */
 };
 
+/* What DI_IO_FAILED means to a user whose operation was a poll. */
+#define DI_IO_FAILED_TEXT                                                    \
+    "the loop cannot watch one more descriptor; close some pipes, or raise " \
+    "/proc/sys/fs/epoll/max_user_watches or the memory limit"
+
 enum {
     DI_IO_CANCELED = -1,
     DI_IO_FAILED = -2 /* the descriptor or word cannot be waited for; or see error */
