@@ -101,14 +101,19 @@ const char *crash_point_name(unsigned number)
 
 unsigned crash_untried(const char *prefix)
 {
-    unsigned count = 0;
+    unsigned count = 0, all = 0;
     const char *name;
 
     for (unsigned i = 0; (name = crash_point_name(i)) != NULL; i++) {
-        if (strncmp(name, prefix, strlen(prefix)) != 0 || was_tried(name))
+        if (strncmp(name, prefix, strlen(prefix)) != 0)
+            continue;
+        all++;
+        if (was_tried(name))
             continue;
         printf("nobody has died at %s\n", name);
         count++;
     }
-    return count;
+    if (all == 0)
+        printf("there is no point %s any more\n", prefix);
+    return count + (all == 0);
 }

@@ -172,7 +172,7 @@ static enum duct_err hear(struct duct_pipe *pipe, struct talk *talk, uint64_t se
 }
 
 /* More on loan than the pool holds, so that it grows; then all of it is sent. */
-static enum duct_err grow(struct duct_pipe *pipe, struct talk *talk)
+static enum duct_err grow(struct duct_pipe *pipe, struct talk *talk, uint64_t first)
 {
     struct duct_msg msgs[TALK_LOANS];
     enum duct_err err;
@@ -182,15 +182,15 @@ static enum duct_err grow(struct duct_pipe *pipe, struct talk *talk)
             return err;
     }
     for (unsigned i = 0; i < TALK_LOANS; i++) {
-        msgs[i].size = talk_size(TALK_MSGS + i);
-        talk_fill(msgs[i].data, msgs[i].size, talk->salt, TALK_MSGS + i);
-        atomic_store_explicit(&talk->begun, TALK_MSGS + i + 1, memory_order_relaxed);
+        msgs[i].size = talk_size(first + i);
+        talk_fill(msgs[i].data, msgs[i].size, talk->salt, first + i);
+        atomic_store_explicit(&talk->begun, first + i + 1, memory_order_relaxed);
         if ((err = duct_send(pipe, &msgs[i], TALK_HUNG)) != DUCT_OK)
             return err;
-        atomic_store_explicit(&talk->sent, TALK_MSGS + i + 1, memory_order_relaxed);
+        atomic_store_explicit(&talk->sent, first + i + 1, memory_order_relaxed);
     }
     for (unsigned i = 0; i < TALK_LOANS; i++) {
-        if ((err = hear(pipe, talk, TALK_MSGS + i, TALK_HUNG)) != DUCT_OK)
+        if ((err = hear(pipe, talk, first + i, TALK_HUNG)) != DUCT_OK)
             return err;
     }
     return DUCT_OK;
@@ -205,7 +205,7 @@ enum duct_err talk_victim(struct duct_pipe *pipe, struct talk *talk)
             (err = hear(pipe, talk, seq, TALK_HUNG)) != DUCT_OK)
             return err;
     }
-    if ((err = grow(pipe, talk)) != DUCT_OK)
+    if ((err = grow(pipe, talk, TALK_MSGS)) != DUCT_OK)
         return err;
     atomic_store_explicit(&talk->closing, 1, memory_order_relaxed);
     duct_pipe_close(pipe);
@@ -226,6 +226,40 @@ enum duct_err talk_fast(struct duct_pipe *pipe, struct talk *talk)
         while ((err = hear(pipe, talk, heard, 0)) == DUCT_OK)
             heard++;
         if (err != DUCT_EAGAIN)
+            return err;
+    }
+}
+
+enum duct_err talk_short(struct duct_pipe *pipe)
+{
+    struct talk talk = {.salt = 42};
+    enum duct_err err;
+
+    for (uint64_t seq = 0; seq < sizeof(sizes) / sizeof(sizes[0]); seq++) {
+        if ((err = say(pipe, &talk, seq)) != DUCT_OK ||
+            (err = hear(pipe, &talk, seq, TALK_HUNG)) != DUCT_OK)
+            return err;
+    }
+    return grow(pipe, &talk, sizeof(sizes) / sizeof(sizes[0]));
+}
+
+enum duct_err talk_echo(struct duct_pipe *pipe)
+{
+    unsigned char bytes[TALK_MSG_MAX];
+    struct head head;
+    size_t size;
+
+    for (uint64_t seq = 0;; seq++) {
+        enum duct_err err = duct_read(pipe, bytes, sizeof(bytes), &size, NULL, DUCT_FOREVER);
+        if (err != DUCT_OK)
+            return err;
+        memcpy(&head, bytes, sizeof(head));
+        if (!talk_good(bytes, size, head.salt, seq))
+            return DUCT_ECORRUPT;
+        size = talk_size(seq + 5);
+        talk_fill(bytes, size, ~head.salt, seq);
+        err = duct_write(pipe, bytes, size, 0, DUCT_FOREVER);
+        if (err != DUCT_OK)
             return err;
     }
 }

@@ -43,6 +43,13 @@ bool talk_good(const void *data, size_t size, uint64_t salt, uint64_t seq);
 /* The victim's part over an open pipe, to the end: DUCT_OK if all went well. */
 enum duct_err talk_victim(struct duct_pipe *pipe, struct talk *talk);
 
+/* One of each size and all ways to receive, with a salt of its own, over any pipe to talk_echo(). */
+enum duct_err talk_short(struct duct_pipe *pipe);
+
+/* Checks and answers every message until the pipe ends; returns how. CORRUPT: a message was not what it
+ * should be. */
+enum duct_err talk_echo(struct duct_pipe *pipe);
+
 /* Sends and receives as fast as it can, until it is killed; returns only an error. */
 enum duct_err talk_fast(struct duct_pipe *pipe, struct talk *talk);
 

@@ -134,3 +134,11 @@ int crash_wait(pid_t child)
         crash_fail("a process ended by signal %d", WTERMSIG(status));
     return -1;
 }
+
+void crash_kill(pid_t child)
+{
+    kill(child, SIGKILL);
+    int status = crash_wait(child);
+    if (status != -1)
+        crash_fail("a process ended by itself with %d", status);
+}

@@ -30,6 +30,9 @@ unsigned crash_own_shared_maps(void);
  * child gets no descriptor of duct's, and dies with its parent. */
 pid_t crash_spawn(int (*role)(void *user), void *user, struct crash_plan *plan);
 
+/* Kills that child, and waits for it; fails if it ended before by itself. */
+void crash_kill(pid_t child);
+
 /* Waits for that child; its exit status, or -1 if it was killed by SIGKILL. Any other end fails. */
 int crash_wait(pid_t child);
 
