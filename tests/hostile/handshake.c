@@ -171,7 +171,8 @@ static void unknown(struct beside *b)
 
     for (unsigned bit = 0; bit < 64; bit++) {
         struct peer_hello hello;
-        if (bit < 4) /* membarrier, eventfds, bells pages, huge pages */
+        /* Membarrier, eventfds, bells pages, huge pages; and to be durable, which is needed, too, or not had. */
+        if (bit < 5 || bit == 32 + 4)
             continue;
         peer_connect(&b->peer, b->path);
         hello = b->peer.said;

@@ -104,21 +104,11 @@ static void answer(int listening, uid_t uid)
             close(fd);
             continue;
         }
-        peer.header = (struct di_outbox_header){.magic = DI_LAYOUT_MAGIC,
-                                                .version = DI_LAYOUT_VERSION,
-                                                .class_count = 1,
-                                                .pool_bytes = PEER_BLOCKS * PEER_BLOCK_BYTES,
-                                                .slots = PEER_SLOTS,
-                                                .max_msg = PEER_BLOCK_BYTES,
-                                                .pool_segments_max = 1,
-                                                .classes = {{PEER_BLOCK_BYTES, PEER_BLOCKS}}};
+        peer_begin(&peer, hello.session);
         peer_make(&peer, hello.blocks);
-        hello.has = 0;
-        hello.blocks = PEER_BLOCKS;
         const int fds[2] = {peer.outbox_fd, peer.pool_fd};
-        peer_send(&peer, &hello, sizeof(hello), fds, 2);
-        struct peer_note ready = {.type = PEER_READY, .session = hello.session};
-        peer_send(&peer, &ready, sizeof(ready), NULL, 0);
+        peer_send(&peer, &peer.said, sizeof(peer.said), fds, 2);
+        peer_note(&peer, PEER_READY, 0, NULL, 0);
         /* Until the dialer has hung up. */
         char byte;
         while (recv(fd, &byte, 1, 0) > 0)

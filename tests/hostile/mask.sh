@@ -7,7 +7,7 @@ command -v objdump >/dev/null || exit 77
 
 # The check of a block by the receiver may have become part of its caller.
 receiver=check_block
-objdump -t "$1" | grep -q " $receiver$" || receiver=di_receiver_recv
+objdump -t "$1" | grep " $receiver$" >/dev/null || receiver=di_receiver_recv
 
 for function in di_pool_give_back $receiver; do
 	code=$(objdump -d --no-show-raw-insn --disassemble=$function "$1")

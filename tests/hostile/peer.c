@@ -18,15 +18,9 @@
 
 static uint64_t next_session = 0x68f5;
 
-void peer_connect(struct peer *peer, const char *path)
+void peer_begin(struct peer *peer, uint64_t session)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-    *peer = (struct peer){.outbox_fd = -1, .pool_fd = -1, .their_fds = {-1, -1}};
-    peer->socket = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    MUST(connect(peer->socket, (struct sockaddr *)&address, sizeof(address)) == 0);
-    peer->session = ++next_session;
+    peer->session = session;
     peer->header = (struct di_outbox_header){.magic = DI_LAYOUT_MAGIC,
                                              .version = DI_LAYOUT_VERSION,
                                              .class_count = 1,
@@ -43,6 +37,17 @@ void peer_connect(struct peer *peer, const char *path)
                                      .session = peer->session,
                                      .blocks = PEER_BLOCKS,
                                      .slots = PEER_SLOTS};
+}
+
+void peer_connect(struct peer *peer, const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    *peer = (struct peer){.outbox_fd = -1, .pool_fd = -1, .their_fds = {-1, -1}};
+    peer->socket = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    MUST(connect(peer->socket, (struct sockaddr *)&address, sizeof(address)) == 0);
+    peer_begin(peer, ++next_session);
 }
 
 static void close_fd(int *fd)

@@ -100,6 +100,9 @@ struct peer {
 
 /* ---- The control socket ---- */
 
+/* Fills in what an honest peer would say and make, for that session. */
+void peer_begin(struct peer *peer, uint64_t session);
+
 /* Connects; the HELLO it would send is an honest one. */
 void peer_connect(struct peer *peer, const char *path);
 void peer_close(struct peer *peer);
