@@ -131,14 +131,15 @@ static bool is_locked(struct di_found *found, const struct files *files)
 }
 
 /* What a file is that lies where the end that dials should. */
-static bool is_begun(const struct files *files)
+static bool is_begun(const struct di_found *found, const struct files *files)
 {
     struct di_durable_header header;
 
-    return files->fd[LISTEN] < 0 && files->fd[DIAL] >= 0 &&
+    return files->fd[DIAL] >= 0 &&
            di_durable_file_read(files->fd[DIAL], &header, sizeof(header), DI_DURABLE_HEADER_AT) ==
                DUCT_OK &&
-           header.magic == DI_DURABLE_MAGIC && header.end == DI_END_LISTEN;
+           header.magic == DI_DURABLE_MAGIC && header.end == DI_END_LISTEN &&
+           strncmp(header.name, found->raw, sizeof(header.name)) == 0;
 }
 
 /* What the end sent and nobody released, or why that cannot be told: then judged. */
@@ -180,23 +181,28 @@ static bool examine(struct di_found *found, const struct files *files, int own, 
 /* Sets the state; whoever calls looks whether it is one to be removed. */
 static void judge(struct di_found *found, const struct files *files)
 {
-    bool this_boot = true;
+    bool this_boot = true, begun = is_begun(found, files);
+    struct files rest = *files;
 
+    /* Beside a removal that was begun there may be an end that was made since, and was refused for it. */
+    if (begun)
+        rest.fd[DIAL] = -1;
     found->about.undelivered = 0;
-    if (files->fd[LISTEN] < 0 && files->fd[DIAL] < 0)
-        di_found_judge(found, DUCT_LEFTOVER_EMPTY, "a pool without its outbox: %s",
-                       "a start or a removal was cut short");
-    else if (is_begun(files))
-        di_found_judge(found, DUCT_LEFTOVER_EMPTY, "its removal was begun, and cut short");
-    else if (!examine(found, files, LISTEN, &this_boot) || !examine(found, files, DIAL, &this_boot))
+    if (!examine(found, &rest, LISTEN, &this_boot) || !examine(found, &rest, DIAL, &this_boot))
         return;
-    else if (found->about.undelivered > 0)
+    const char *since = this_boot ? "" : " since the last boot";
+    if (found->about.undelivered > 0)
         di_found_judge(found, DUCT_LEFTOVER_FULL, "nobody has it open%s, and it holds messages",
-                       this_boot ? "" : " since the last boot");
+                       since);
+    else if (begun)
+        di_found_judge(found, DUCT_LEFTOVER_EMPTY, "its removal was begun, and cut short");
+    else if (rest.fd[LISTEN] < 0 && rest.fd[DIAL] < 0)
+        di_found_judge(found, DUCT_LEFTOVER_EMPTY,
+                       "a pool without its outbox: a start or a "
+                       "removal was cut short");
     else
         di_found_judge(found, DUCT_LEFTOVER_EMPTY,
-                       "nobody has it open%s, and all of it was delivered",
-                       this_boot ? "" : " since the last boot");
+                       "nobody has it open%s, and all of it was delivered", since);
 }
 
 /* ---- Removing ---- */

@@ -141,6 +141,11 @@ Test(durable_leftover, halves)
     kit_durable(&kit, "half", 3, 3);
     cr_assert_eq(renameat(kit.dir.fd, "half.listen", kit.dir.fd, "half.dial"), 0);
     judged("half", DUCT_LEFTOVER_EMPTY, 0, "its removal was begun");
+    kit_end(&kit, "new", DI_END_LISTEN, 2);
+    cr_assert_eq(renameat(kit.dir.fd, "new.listen", kit.dir.fd, "half.listen"), 0);
+    judged("half", DUCT_LEFTOVER_DAMAGED, 0, "under another name");
+    cr_assert(unlinkat(kit.dir.fd, "half.listen", 0) == 0 &&
+              unlinkat(kit.dir.fd, "new.listen.pool0", 0) == 0);
     cr_assert_eq(unlinkat(kit.dir.fd, "half.dial", 0), 0);
     judged("half", DUCT_LEFTOVER_EMPTY, 0, "a pool without its outbox");
     cr_expect_eq(removed("half", false), DUCT_OK);

@@ -73,6 +73,36 @@ same "JSON" "1 again empty listed alive live" "$(jq -r '"\(.left) \(.leftovers[]
 here --reap --json >out
 same "JSON of a removal" "0 1 removed" "$(jq -r '"\(.left) \(.removed) \(.leftovers[0].action)"' out)"
 
+# A durable pipe: kept with what it holds, until one says otherwise.
+mkdir -m 700 "$work/durable"
+mail="shm://mail?durable=1&dir=$work/durable"
+stored() { reap --dir "$work/durable" "$@"; }
+"$program" listen --keep "$mail" </dev/null >/dev/null 2>&1 &
+owner=$!
+until stored --json --all 2>/dev/null | jq -e '.leftovers[0].state == "live"' >/dev/null; do
+	kill -0 $owner 2>/dev/null || die "no durable listener"
+done
+try stored --reap --discard --name mail >out
+grep -q '^live .*kept: process .* has its listening end open' out || die "a live durable pipe: $(cat out)"
+kill -KILL $owner
+wait $owner 2>/dev/null || true
+printf 'one\ntwo\n' | duct dial --lines --close "$mail" >/dev/null
+try stored --reap >out
+same "undelivered: exit status" 3 "$status"
+grep -q '^full .*2 messages.*kept: ' out || die "undelivered: $(cat out)"
+# Its removal was begun by one who was killed: no end takes what is there for its own, and the next run goes on.
+mv "$work/durable/mail.listen" "$work/durable/mail.dial"
+try duct dial --no-input "$mail"
+says "half removed, dialled" "shmreap --discard --name mail"
+try duct listen --no-input "$mail"
+says "half removed, listened" "shmreap --discard --name mail"
+try stored --reap >out
+same "half removed" 0:0 "$status:$(find "$work/durable" -type f | wc -l)"
+
+# Its socket, too, is there for the taking.
+try here --reap --name mail >out
+grep -q '^removed  *socket .* mail ' out || die "the socket of a durable pipe: $(cat out)"
+
 # Watches: the first round removes; the program stays until it is told to go.
 abandon last
 "$tool" --dir "$place" --reap --watch 50ms --json >watched &

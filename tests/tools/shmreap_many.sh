@@ -5,6 +5,7 @@
 # COUNT, for a campaign, it also says how long a round over so many took.
 set -euo pipefail
 tool=$1 leave=$2 count=${3:-100}
+export ASAN_OPTIONS=detect_leaks=0 # strace and the leak checker both want to trace
 command -v strace >/dev/null || { echo "strace is not installed"; exit 77; }
 where=/dev/shm
 [ -d "$where" ] || where=${TMPDIR:-/tmp}
