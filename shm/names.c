@@ -236,12 +236,12 @@ static enum duct_err clear_stale(const char *path)
     return DUCT_OK;
 }
 
-static enum duct_err bind_and_listen(struct di_bound *bound, int backlog)
+static enum duct_err bind_and_listen(struct di_bound *bound, int backlog, int type)
 {
     struct sockaddr_un address = address_of(bound->path);
     const int yes = 1;
 
-    bound->socket = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bound->socket = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (bound->socket < 0)
         return di_fail_os(errno, "a socket for %s", bound->path);
     di_fork_close_in_child(bound->socket);
@@ -260,7 +260,8 @@ static enum duct_err bind_and_listen(struct di_bound *bound, int backlog)
     return DUCT_OK;
 }
 
-enum duct_err di_names_bind(struct di_bound *bound, const char *path, bool open, int backlog)
+static enum duct_err bind_type(struct di_bound *bound, const char *path, bool open, int backlog,
+                               int type)
 {
     enum duct_err err;
 
@@ -273,9 +274,19 @@ enum duct_err di_names_bind(struct di_bound *bound, const char *path, bool open,
         di_fork_close(bound->lock);
         return err;
     }
-    if ((err = bind_and_listen(bound, backlog)) != DUCT_OK)
+    if ((err = bind_and_listen(bound, backlog, type)) != DUCT_OK)
         di_names_unbind(bound);
     return err;
+}
+
+enum duct_err di_names_bind(struct di_bound *bound, const char *path, bool open, int backlog)
+{
+    return bind_type(bound, path, open, backlog, SOCK_SEQPACKET);
+}
+
+enum duct_err di_names_bind_stream(struct di_bound *bound, const char *path, bool open, int backlog)
+{
+    return bind_type(bound, path, open, backlog, SOCK_STREAM);
 }
 
 void di_names_unbind(struct di_bound *bound)

@@ -36,6 +36,10 @@ enum duct_err di_names_path(char *path, size_t capacity, const struct di_url *ur
 enum duct_err di_names_bind(struct di_bound *bound, const char *path, bool open,
                             int backlog) DUCT_NODISCARD;
 
+/* The same for a socket that carries a stream of bytes. */
+enum duct_err di_names_bind_stream(struct di_bound *bound, const char *path, bool open,
+                                   int backlog) DUCT_NODISCARD;
+
 /* Removes socket and lock from the file system, if they are still ours, and closes them. */
 void di_names_unbind(struct di_bound *bound);
 

@@ -4,10 +4,12 @@
 
 #include "lib/core/transport.h"
 #include "transports/shm.h"
+#include "transports/stream_dial.h"
 
 /* The one file that names every transport. */
 
-static const struct di_transport *const transports[] = {&di_transport_shm};
+static const struct di_transport *const transports[] = {&di_transport_shm, &di_transport_uds,
+                                                      &di_transport_tcp};
 
 const struct di_transport *di_transport_find(const char *scheme)
 {
@@ -20,5 +22,5 @@ const struct di_transport *di_transport_find(const char *scheme)
 
 const char *di_transport_names(void)
 {
-    return "shm";
+    return "shm, uds, tcp";
 }

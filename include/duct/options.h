@@ -97,6 +97,10 @@ struct duct_options {
                                       both processes; both ends must say so; no */
     const char *dir;               /* [dir] where those files are: an absolute path to a directory of this
                                       user that others may not enter; NULL: /dev/shm/duct-UID */
+
+    /* Streams. */
+    enum duct_flag_option reuse_port; /* [reuseport] tcp: several listeners share the address, and the
+                                         kernel shares out who dials; no */
 };
 
 #define DUCT_OPTIONS_INIT DUCT_SIZED(struct duct_options)

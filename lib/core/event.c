@@ -90,6 +90,11 @@ static void report_pipe(struct round *round, struct duct_pipe *pipe)
         di_list_remove(&pipe->active);
         return;
     }
+    if (pipe->end != DUCT_OK) {
+        /* Found just now, by looking: its news come in their order. */
+        report_pipe(round, pipe);
+        return;
+    }
     if (ready & DI_READY_RECV)
         report(round, DUCT_EVENT_READABLE, pipe);
     if (ready & DI_READY_SEND)

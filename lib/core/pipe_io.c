@@ -27,6 +27,26 @@ static enum duct_err missing(const char *call, const char *what)
     return di_fail(DUCT_EINVAL, "%s: %s is NULL", call, what);
 }
 
+static enum duct_err again_leave(struct duct_pipe *pipe, void *args)
+{
+    (void)args;
+    return pipe->ops->ready(pipe, DI_READY_LEFT) != 0 ? DUCT_OK : DUCT_EAGAIN;
+}
+
+/*
+ * The message is the pipe's, but the kernel may not have taken all of it. A caller that gave time waits for that:
+ * it may go on to something that never runs this loop again. Whatever ends the wait, the send was a success.
+ */
+static enum duct_err left(struct duct_pipe *pipe, enum duct_err err, int64_t timeout_ns)
+{
+    if (likely(!pipe->ops->pulled) || err != DUCT_OK || timeout_ns <= 0 || pipe->context->running ||
+        again_leave(pipe, NULL) == DUCT_OK)
+        return err;
+    enum duct_err ignored = di_pipe_wait(pipe, DI_READY_LEFT, timeout_ns, again_leave, NULL);
+    (void)ignored;
+    return DUCT_OK;
+}
+
 static enum duct_err again_send(struct duct_pipe *pipe, void *args)
 {
     return pipe->ops->send(pipe, ((struct transfer *)args)->msgs);
@@ -42,9 +62,9 @@ enum duct_err duct_send(struct duct_pipe *pipe, struct duct_msg *msg, int64_t ti
         return missing("duct_send", "msg");
     err = pipe->ops->send(pipe, msg);
     if (likely(err != DUCT_EAGAIN))
-        return err;
+        return left(pipe, err, timeout_ns);
     struct transfer args = {.msgs = msg};
-    return di_pipe_wait(pipe, DI_READY_NEED, timeout_ns, again_send, &args);
+    return left(pipe, di_pipe_wait(pipe, DI_READY_NEED, timeout_ns, again_send, &args), timeout_ns);
 }
 
 static enum duct_err again_recv(struct duct_pipe *pipe, void *args)
@@ -85,9 +105,10 @@ enum duct_err duct_write(struct duct_pipe *pipe, const void *data, size_t size, 
         return missing("duct_write", "data");
     err = pipe->ops->write(pipe, data, size, tag);
     if (likely(err != DUCT_EAGAIN))
-        return err;
+        return left(pipe, err, timeout_ns);
     struct transfer args = {.in = data, .size = size, .tag = tag};
-    return di_pipe_wait(pipe, DI_READY_NEED, timeout_ns, again_write, &args);
+    return left(pipe, di_pipe_wait(pipe, DI_READY_NEED, timeout_ns, again_write, &args),
+                timeout_ns);
 }
 
 static enum duct_err again_writev(struct duct_pipe *pipe, void *args)
@@ -116,9 +137,10 @@ enum duct_err duct_writev(struct duct_pipe *pipe, const struct iovec *pieces, si
     }
     err = pipe->ops->writev(pipe, pieces, count, size, tag);
     if (likely(err != DUCT_EAGAIN))
-        return err;
+        return left(pipe, err, timeout_ns);
     struct transfer args = {.pieces = pieces, .count = count, .size = size, .tag = tag};
-    return di_pipe_wait(pipe, DI_READY_NEED, timeout_ns, again_writev, &args);
+    return left(pipe, di_pipe_wait(pipe, DI_READY_NEED, timeout_ns, again_writev, &args),
+                timeout_ns);
 }
 
 static enum duct_err again_read(struct duct_pipe *pipe, void *args)
@@ -207,9 +229,9 @@ static enum duct_err batch(struct duct_pipe *pipe, unsigned want, int64_t timeou
     if (args->msgs == NULL && args->views == NULL && args->buffers == NULL)
         return missing("a batch", "the array");
     err = try(pipe, args);
-    if (likely(err != DUCT_EAGAIN))
-        return err;
-    return di_pipe_wait(pipe, want, timeout_ns, try, args);
+    if (err == DUCT_EAGAIN)
+        err = di_pipe_wait(pipe, want, timeout_ns, try, args);
+    return want == DI_READY_RECV ? err : left(pipe, err, timeout_ns);
 }
 
 enum duct_err duct_send_batch(struct duct_pipe *pipe, struct duct_msg *msgs, size_t count,

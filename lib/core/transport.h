@@ -30,8 +30,9 @@ struct duct_pipe;
 enum {
     DI_READY_RECV = 1,
     DI_READY_SEND = 2,
-    DI_READY_NEED = 4,   /* as much room, and the block, that the last refused call needed */
-    DI_READY_DRAINED = 8 /* the peer has taken all that was sent */
+    DI_READY_NEED = 4,    /* as much room, and the block, that the last refused call needed */
+    DI_READY_DRAINED = 8, /* the peer has taken all that was sent */
+    DI_READY_LEFT = 16    /* nothing that was sent waits in this process */
 };
 
 /*
@@ -42,6 +43,10 @@ enum {
  */
 struct di_pipe_ops {
     const char *scheme;
+
+    /* Messages pass through the kernel: look() is asked to fetch them where nobody waits, and a send that waits does
+     * so until what it sent has left. */
+    bool pulled;
 
     enum duct_err (*loan)(struct duct_pipe *pipe, size_t size, size_t align, struct duct_msg *msg);
     enum duct_err (*send)(struct duct_pipe *pipe, struct duct_msg *msg);

@@ -76,6 +76,8 @@ static enum duct_err poll_only(struct duct_pipe *pipe, unsigned want, di_try_fn 
         if (err != DUCT_OK)
             return err;
     }
+    if (pipe->ops->pulled && err == DUCT_OK)
+        pipe->ops->look(pipe);
     err = again(pipe, args);
     return err == DUCT_EAGAIN && pipe->end != DUCT_OK ? pipe->end : err;
 }

@@ -56,7 +56,6 @@ static bool register_fd(struct epoll_loop *l, struct di_io_op *op)
     struct epoll_event event = {.events = events | EPOLLET, .data = {.ptr = op}};
     op->pending = false;
     op->drained = false;
-    op->hung_up = false;
     op->registered = epoll_ctl(l->set, EPOLL_CTL_ADD, op->fd, &event) == 0;
     return op->registered;
 }
@@ -82,19 +81,10 @@ static void submit_poll(struct epoll_loop *l, struct di_io_op *op)
         di_list_append(&l->waiting, &op->node);
 }
 
-/* How much a receive asks for. */
-static size_t room(const struct di_io_op *op)
-{
-    size_t size = 0;
-    for (uint32_t i = 0; i < op->piece_count; i++)
-        size += op->pieces[i].iov_len;
-    return size;
-}
-
 /*
- * Does what can be done; false if it has to wait for an edge. A receive that got less than it asked for has
- * taken all there was, and the next byte makes an edge: so the next one need not try first. Not so once the end
- * of the stream was announced, which is no byte and will not be announced again.
+ * Does what can be done; false if it has to wait for an edge. Only a receive that found nothing has surely taken
+ * all there was: behind one that got less than it asked for, the end of the stream may be waiting, and that makes
+ * no edge again.
  */
 static bool attempt(struct epoll_loop *l, struct di_io_op *op, bool connecting)
 {
@@ -103,8 +93,6 @@ static bool attempt(struct epoll_loop *l, struct di_io_op *op, bool connecting)
         op->drained = op->kind == DI_IO_RECV || op->kind == DI_IO_CALL;
         return false;
     }
-    if (result > 0 && op->kind != DI_IO_SEND)
-        op->drained = !op->hung_up && (size_t)result < room(op);
     if (result < 0)
         op->error = result == -EPROTO ? EAGAIN : (int)-result;
     di_due_put(&l->due, op, result < 0 ? DI_IO_FAILED : (int)result);
@@ -188,7 +176,6 @@ static void land(struct epoll_loop *l, const struct epoll_event *event)
         return; /* the timerfd: only there to make the set readable */
     struct di_io_op *op = event->data.ptr;
     op->drained = false;
-    op->hung_up |= (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     if (op->ready)
         return; /* its done() is still to come, and with it a look at the descriptor */
     if (op->in_flight && di_transfer_kind(op->kind)) {

@@ -109,8 +109,7 @@ struct di_io_op {
     bool registered; /* epoll: fd is in the set, for events */
     bool pending;    /* epoll: became ready while not in flight */
     bool canceling;
-    bool drained; /* epoll: the last receive took all there was, and no edge came since */
-    bool hung_up; /* epoll: the end of the stream was announced: "drained" means nothing */
+    bool drained; /* epoll: the last receive found nothing, and no edge came since */
     bool cut;     /* uring: the sending part of a CALL has ended early */
     bool ready;   /* result is known, done() is due */
     int result;

@@ -1,3 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 target_sources(duct_lib PRIVATE
+  protocol/handshake.c
+  protocol/sendq.c
+  protocol/wire.c
 )

@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 const struct scheme scheme_shm = {.name = "shm", .can = CAN_SHARE | CAN_PATH | CAN_DOORBELL};
+const struct scheme scheme_uds = {.name = "uds"};
+const struct scheme scheme_tcp = {.name = "tcp"};
 
 /* What the far side of the test in progress is to do. */
 struct far {
@@ -169,6 +171,21 @@ static void in_threads(struct side *s, struct far *far, script *here)
     cr_assert_eq(far->failed, 0, "the other side failed");
 }
 
+/* Each test has addresses of its own: the loopback's network is as large as the space of pids. */
+static void set_addresses(struct side *s)
+{
+    unsigned pid = (unsigned)getpid();
+
+    if (s->scheme == &scheme_tcp)
+        snprintf(s->bare, sizeof(s->bare), "tcp://127.%u.%u.%u:4711", 1 + (pid >> 16),
+                 pid >> 8 & 255, pid & 255);
+    else
+        snprintf(s->bare, sizeof(s->bare),
+                 s->scheme == &scheme_uds ? "uds://@duct-conform-%u" : "shm://conformance", pid);
+    snprintf(s->nowhere, sizeof(s->nowhere), "%.200s%s", s->bare,
+             s->scheme == &scheme_tcp ? "2" : "-not-there");
+}
+
 void conform(const struct scheme *scheme, enum duct_io io, bool process, unsigned needs,
              unsigned mode, const char *query, script *here, script *there)
 {
@@ -183,7 +200,7 @@ void conform(const struct scheme *scheme, enum duct_io io, bool process, unsigne
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sync), 0);
     struct side near = {
         .scheme = scheme, .io = io, .process = process, .here = true, .sync = sync[0]};
-    snprintf(near.bare, sizeof(near.bare), "%s://conformance", scheme->name);
+    set_addresses(&near);
     snprintf(near.url, sizeof(near.url), "%s%s%s", near.bare, *query ? "?" : "", query);
     struct far far = {.side = near, .run = there, .mode = mode};
     far.side.here = false;

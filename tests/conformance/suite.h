@@ -31,7 +31,7 @@ struct scheme {
     unsigned can;
 };
 
-extern const struct scheme scheme_shm;
+extern const struct scheme scheme_shm, scheme_uds, scheme_tcp;
 
 /* Longer than anything takes on a busy machine; a wait that gets here has hung. */
 #define SOON  (10 * DUCT_SECOND)
@@ -42,10 +42,11 @@ struct side {
     enum duct_io io;
     bool process;
     bool here;
-    int sync;        /* to the other side */
-    char url[512];   /* with the query of the test */
-    char bare[256];  /* without */
-    pid_t other_pid; /* here, of a process there */
+    int sync;          /* to the other side */
+    char url[512];     /* with the query of the test */
+    char bare[256];    /* without */
+    char nowhere[256]; /* an address of the scheme at which nobody listens */
+    pid_t other_pid;   /* here, of a process there */
     struct duct_context *context;
     struct duct_listener *listener; /* here */
     struct duct_pipe *pipe;
@@ -59,34 +60,28 @@ void conform(const struct scheme *scheme, enum duct_io io, bool process, unsigne
              unsigned mode, const char *query, script *here, script *there);
 
 /* One test of the contract: `query` goes into both sides' address. */
-#define CONFORMS(name, needs, mode, query, here, there)                              \
-    Test(shm_uring_process, name, .timeout = 40)                                     \
-    {                                                                                \
-        conform(&scheme_shm, DUCT_IO_URING, true, needs, mode, query, here, there);  \
-    }                                                                                \
-    Test(shm_epoll_process, name, .timeout = 40)                                     \
-    {                                                                                \
-        conform(&scheme_shm, DUCT_IO_EPOLL, true, needs, mode, query, here, there);  \
-    }                                                                                \
-    Test(shm_uring_thread, name, .timeout = 40)                                      \
-    {                                                                                \
-        conform(&scheme_shm, DUCT_IO_URING, false, needs, mode, query, here, there); \
-    }                                                                                \
-    Test(shm_epoll_thread, name, .timeout = 40)                                      \
-    {                                                                                \
-        conform(&scheme_shm, DUCT_IO_EPOLL, false, needs, mode, query, here, there); \
+#define CONFORMS_ON(scheme, backend, io, other, process, name, needs, mode, query, here, there) \
+    Test(scheme##_##backend##_##other, name, .timeout = 40)                                     \
+    {                                                                                           \
+        conform(&scheme_##scheme, io, process, needs, mode, query, here, there);                \
     }
 
+#define CONFORMS_SCHEME(scheme, other, process, name, needs, mode, query, here, there)        \
+    CONFORMS_ON(scheme, uring, DUCT_IO_URING, other, process, name, needs, mode, query, here, \
+                there)                                                                        \
+    CONFORMS_ON(scheme, epoll, DUCT_IO_EPOLL, other, process, name, needs, mode, query, here, there)
+
 /* A test that needs a peer it can kill. */
-#define CONFORMS_PROCESS(name, needs, mode, query, here, there)                     \
-    Test(shm_uring_process, name, .timeout = 40)                                    \
-    {                                                                               \
-        conform(&scheme_shm, DUCT_IO_URING, true, needs, mode, query, here, there); \
-    }                                                                               \
-    Test(shm_epoll_process, name, .timeout = 40)                                    \
-    {                                                                               \
-        conform(&scheme_shm, DUCT_IO_EPOLL, true, needs, mode, query, here, there); \
-    }
+#define CONFORMS_PROCESS(name, needs, mode, query, here, there)                \
+    CONFORMS_SCHEME(shm, process, true, name, needs, mode, query, here, there) \
+    CONFORMS_SCHEME(uds, process, true, name, needs, mode, query, here, there) \
+    CONFORMS_SCHEME(tcp, process, true, name, needs, mode, query, here, there)
+
+#define CONFORMS(name, needs, mode, query, here, there)                        \
+    CONFORMS_PROCESS(name, needs, mode, query, here, there)                    \
+    CONFORMS_SCHEME(shm, thread, false, name, needs, mode, query, here, there) \
+    CONFORMS_SCHEME(uds, thread, false, name, needs, mode, query, here, there) \
+    CONFORMS_SCHEME(tcp, thread, false, name, needs, mode, query, here, there)
 
 /* Ends this side of the test. */
 void side_fail(struct side *s, const char *file, int line, const char *what)

@@ -127,9 +127,7 @@ static void cancels(struct side *s)
                                    .context = s->context,
                                    .wait_for_listener = DUCT_YES,
                                    .dial_ns = SOON};
-    char url[300];
-    snprintf(url, sizeof(url), "%s-not-there", s->bare);
-    GIVES(s, duct_dial(&pipe, url, &options), DUCT_ECANCELED);
+    GIVES(s, duct_dial(&pipe, s->nowhere, &options), DUCT_ECANCELED);
     while ((s->scheme->can & CAN_SHARE) && duct_write(s->pipe, "full", 4, 0, 0) == DUCT_OK)
         continue;
     if (s->scheme->can & CAN_SHARE) {

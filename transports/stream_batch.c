@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "transports/stream.h"
+#include "transports/stream_out.h"
+
+/* What leaves together, and what leaves that is no message: batches, flush, notes, the good-bye. */
+
+enum duct_err stream_pipe_send_batch(struct duct_pipe *pipe, struct duct_msg *msgs, size_t count,
+                                     size_t *done)
+{
+    struct stream_pipe *sp = stream_of(pipe);
+    enum duct_err err = DUCT_OK;
+    size_t i = 0;
+
+    stream_lock(sp->stream);
+    while (i < count && (err = stream_send_one(sp, &msgs[i], true)) == DUCT_OK)
+        i++;
+    enum duct_err pushed = sp->stream->held_back ? stream_push_locked(sp) : DUCT_OK;
+    stream_unlock(sp->stream);
+    *done = i;
+    return pushed != DUCT_OK && i == 0 ? pushed : err;
+}
+
+enum duct_err stream_pipe_write_batch(struct duct_pipe *pipe, const struct duct_view *views,
+                                      size_t count, size_t *done)
+{
+    struct stream_pipe *sp = stream_of(pipe);
+    enum duct_err err = DUCT_OK;
+    size_t i = 0;
+
+    stream_lock(sp->stream);
+    for (; i < count; i++) {
+        err = stream_write_one(sp, views[i].data, views[i].size, views[i].tag, true);
+        if (err != DUCT_OK)
+            break;
+    }
+    enum duct_err pushed = sp->stream->held_back ? stream_push_locked(sp) : DUCT_OK;
+    stream_unlock(sp->stream);
+    *done = i;
+    return pushed != DUCT_OK && i == 0 ? pushed : err;
+}
+
+void stream_pipe_flush(struct duct_pipe *pipe)
+{
+    stream_push(stream_of(pipe));
+}
+
+/* Queued even above the mark: they are few and short, and the peer asked for each. */
+static void put_frame(struct stream_pipe *sp, struct di_frame *frame, const void *payload)
+{
+    struct stream *stream = sp->stream;
+    unsigned char bytes[DI_WIRE_HEADER + DI_CLOSE_SIZE_MAX + DI_WIRE_ALIGN] = {0};
+    const struct iovec piece = {bytes, DI_WIRE_HEADER + di_wire_padded(frame->size)};
+
+    frame->session = stream->rules.session;
+    frame->seq = stream->seq;
+    frame->ack = sp->in != NULL ? sp->in->taken : 0;
+    di_wire_put(bytes, frame);
+    if (frame->size > 0)
+        memcpy(bytes + DI_WIRE_HEADER, payload, frame->size);
+    if (di_sendq_copy(&stream->queue, &piece, 1, 0)) {
+        enum duct_err ignored = stream_push_locked(sp); /* the pipe has ended, and says so */
+        (void)ignored;
+    }
+}
+
+void stream_send_note(struct stream_pipe *sp, enum di_frame_type type, uint64_t tag)
+{
+    struct di_frame frame = {.type = (uint8_t)type, .tag = tag};
+
+    stream_lock(sp->stream);
+    if (!sp->stream->hung_up)
+        put_frame(sp, &frame, NULL);
+    stream_unlock(sp->stream);
+}
+
+void stream_send_close(struct stream_pipe *sp, enum duct_err err, uint32_t code, const char *text)
+{
+    unsigned char payload[DI_CLOSE_SIZE_MAX];
+    struct di_frame frame = {.size = (uint32_t)di_close_put(payload, code, err, text),
+                             .type = DI_FRAME_CLOSE};
+    struct stream *stream = sp->stream;
+
+    stream_lock(stream);
+    if (!stream->hung_up) {
+        put_frame(sp, &frame, payload);
+        stream->hung_up = true;
+        shutdown(stream->fd, SHUT_WR);
+    }
+    stream_unlock(stream);
+}

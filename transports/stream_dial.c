@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transports/stream_dial.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lib/base/fork.h"
+#include "transports/stream_meet.h"
+
+/* Dialling: each address in turn, until one connects; then the handshake. */
+
+/* How often a dial that waits for its listener tries again: as for shm://. */
+#define RETRY_NS (50 * DUCT_MILLISECOND)
+
+struct dial {
+    struct duct_context *context;
+    const struct stream_scheme *scheme;
+    const struct di_options *options;
+    struct stream_address addresses[STREAM_ADDRESSES_MAX];
+    unsigned count, at; /* the one that is tried */
+    int fd;             /* connecting; -1: none */
+    struct di_io_op connect;
+    struct di_io_op retry;
+    struct stream_meet meet;
+    bool connecting, retrying, meeting;
+    bool closed;
+    unsigned parts;       /* the dial itself, and each of the three that is not over */
+    enum duct_err result; /* of the last address; DUCT_OK: none has failed */
+    char detail[DI_DETAIL_MAX];
+};
+
+static void part_over(struct dial *dial)
+{
+    if (--dial->parts == 0)
+        free(dial);
+}
+
+static void drop_socket(struct dial *dial)
+{
+    if (dial->fd < 0)
+        return;
+    di_io_forget(dial->context->io, &dial->connect);
+    di_fork_close(dial->fd);
+    dial->fd = -1;
+}
+
+static void on_met(struct stream_meet *meet, enum duct_err err)
+{
+    (void)meet; /* poll() looks at it */
+    (void)err;
+}
+
+static void on_meet_freed(struct stream_meet *meet)
+{
+    part_over(meet->user);
+}
+
+static void begin_meeting(struct dial *dial)
+{
+    int fd = dial->fd;
+    int flags = fcntl(fd, F_GETFL);
+
+    di_io_forget(dial->context->io, &dial->connect);
+    dial->fd = -1;
+    /* io_uring takes a descriptor that does not block at its word; who must not wait says so each time. */
+    fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+    dial->meet = (struct stream_meet){.done = on_met, .freed = on_meet_freed, .user = dial};
+    dial->meeting = true;
+    dial->parts++;
+    /* The dial's own deadline is kept by the caller. */
+    stream_meet_begin(&dial->meet, dial->context, fd, dial->scheme, true, dial->options,
+                      DUCT_FOREVER);
+}
+
+static void address_failed(struct dial *dial, int error)
+{
+    const char *name = dial->addresses[dial->at].name;
+
+    if (error == ECONNREFUSED || error == ENOENT)
+        dial->result = di_fail(DUCT_ENOTFOUND,
+                               "nobody listens at %s; start the listener first, or dial with "
+                               "wait_listener=1",
+                               name);
+    else
+        dial->result = di_fail_os(error, "connecting to %s", name);
+    snprintf(dial->detail, sizeof(dial->detail), "%s", duct_err_detail());
+    drop_socket(dial);
+    dial->at++;
+}
+
+static void on_connected(struct di_io_op *op, int result)
+{
+    struct dial *dial = di_container(op, struct dial, connect);
+
+    dial->connecting = false;
+    if (dial->closed) {
+        drop_socket(dial);
+    } else if (result == 0) {
+        begin_meeting(dial);
+    } else {
+        address_failed(dial, result == DI_IO_CANCELED ? ECANCELED : op->error);
+    }
+    part_over(dial);
+}
+
+static void connect_next(struct dial *dial)
+{
+    const struct stream_address *address = &dial->addresses[dial->at];
+
+    dial->fd = socket(address->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (dial->fd < 0) {
+        address_failed(dial, errno);
+        return;
+    }
+    di_fork_close_in_child(dial->fd);
+    dial->connect = (struct di_io_op){.done = on_connected,
+                                      .kind = DI_IO_CONNECT,
+                                      .fd = dial->fd,
+                                      .address = (const struct sockaddr *)&address->at,
+                                      .address_size = address->size};
+    dial->connecting = true;
+    dial->parts++;
+    di_io_submit(dial->context->io, &dial->connect);
+}
+
+static void on_retry(struct di_io_op *op, int result)
+{
+    struct dial *dial = di_container(op, struct dial, retry);
+
+    (void)result;
+    dial->retrying = false;
+    dial->at = 0;
+    part_over(dial);
+}
+
+static void retry_later(struct dial *dial)
+{
+    dial->retry = (struct di_io_op){.done = on_retry, .kind = DI_IO_TIMER};
+    dial->retry.deadline = di_context_deadline(dial->context, RETRY_NS);
+    dial->retrying = true;
+    dial->parts++;
+    di_io_submit(dial->context->io, &dial->retry);
+}
+
+static enum duct_err dial_poll(void *handle, struct duct_pipe **pipe)
+{
+    struct dial *dial = handle;
+
+    if (dial->meeting) {
+        if (!dial->meet.finished)
+            return DUCT_EAGAIN;
+        if (dial->meet.result == DUCT_OK)
+            return stream_meet_take(&dial->meet, pipe);
+        return di_fail(dial->meet.result, "dial %s: %s", dial->addresses[dial->at].name,
+                       dial->meet.detail);
+    }
+    if (dial->connecting || dial->retrying)
+        return DUCT_EAGAIN;
+    while (dial->at < dial->count) {
+        connect_next(dial);
+        if (dial->connecting)
+            return DUCT_EAGAIN;
+    }
+    if (dial->result != DUCT_ENOTFOUND || dial->options->o.wait_for_listener != DUCT_YES)
+        return di_fail(dial->result, "%s", dial->detail);
+    retry_later(dial);
+    return DUCT_EAGAIN;
+}
+
+static void dial_close(void *handle)
+{
+    struct dial *dial = handle;
+
+    dial->closed = true;
+    if (dial->connecting)
+        di_io_cancel(dial->context->io, &dial->connect);
+    if (dial->retrying)
+        di_io_cancel(dial->context->io, &dial->retry);
+    if (dial->meeting)
+        stream_meet_close(&dial->meet);
+    part_over(dial);
+}
+
+const struct di_dial_ops stream_dial_ops = {.poll = dial_poll, .close = dial_close};
+
+enum duct_err stream_dial(struct duct_context *context, const struct stream_scheme *scheme,
+                          const struct di_url *url, const struct di_options *options, void **out)
+{
+    struct dial *dial = calloc(1, sizeof(*dial));
+
+    if (dial == NULL)
+        return di_fail(DUCT_ENOMEMORY, "no memory to dial");
+    dial->context = context;
+    dial->scheme = scheme;
+    dial->options = options;
+    dial->parts = 1;
+    dial->fd = -1;
+    enum duct_err err = scheme->resolve(url, dial->addresses, &dial->count);
+    if (err != DUCT_OK) {
+        free(dial);
+        return err;
+    }
+    *out = dial;
+    return DUCT_OK;
+}

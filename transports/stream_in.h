@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DI_TRANSPORTS_STREAM_IN_H
+#define DI_TRANSPORTS_STREAM_IN_H
+
+#include <ck_stack.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "lib/base/msg_owner.h"
+#include "lib/protocol/wire.h"
+
+/*
+ * Where a stream's bytes arrive, and the messages that the program holds there.
+ *
+ * Bytes are received into a buffer, as many as come; a message that lies in it whole is handed out as a view.
+ * One that is large is received into a block of its own as soon as its header is known, so that no message is
+ * copied for its size. A buffer, or block, lives until the last message in it was released, and the program may
+ * do that from any thread, also after the pipe is gone: so messages are held in a table of their own, which
+ * outlives the pipe.
+ *
+ * Edges of stream_in.c:
+ *   [held]   entry released, its number changed  |  number compared by whoever would release it again
+ *   [parts]  reads of the message, reference dropped with release         |  the last one, which frees
+ */
+
+/* As much as one system call should take, and several of the largest messages of a default pipe. */
+#define STREAM_BUFFER_SIZE ((size_t)256 * 1024)
+
+/* From this size on, a message of which a part has arrived gets a block of its own. */
+#define STREAM_BLOCK_LEAST ((size_t)32 * 1024)
+
+/* Room that a receive should find. */
+#define STREAM_ROOM_LEAST ((size_t)4096)
+
+struct stream_buffer {
+    _Atomic uint32_t refs;
+    size_t capacity;
+    _Alignas(64) unsigned char bytes[];
+};
+
+struct stream_buffer *stream_buffer_alloc(size_t capacity);
+void stream_buffer_release(struct stream_buffer *buffer);
+
+struct stream_held_entry {
+    ck_stack_entry_t node;
+    _Atomic uint64_t number; /* odd: held; grows whenever it is taken or released */
+    uint32_t place;
+    struct stream_buffer *buffer;
+};
+
+#define STREAM_HELD_CHUNK      64u
+#define STREAM_HELD_CHUNKS_MAX 16384u /* times 64: the most that the option held allows, 1 Mi */
+
+struct stream_held {
+    struct di_msg_owner owner; /* first */
+    _Atomic uint32_t refs;     /* the receiver, and each message held */
+    ck_stack_t home;
+    struct stream_held_entry *free; /* the receiver's, linked by node.next */
+    uint32_t made;                  /* entries there are */
+    uint32_t max;
+    uint64_t full;
+    struct stream_held_entry *chunks[];
+};
+
+struct stream_in {
+    struct stream_held *held;
+    struct stream_buffer *buffer; /* or NULL */
+    size_t begin, end;            /* of what was received and not yet taken */
+
+    struct di_frame frame; /* the one at begin, if have_frame */
+    bool have_frame;
+
+    struct stream_buffer *block; /* a message that is received by itself */
+    size_t filled;               /* bytes of it there are */
+    size_t frame_left;           /* bytes of its current frame that are still to come */
+    bool in_frame;               /* it has begun */
+    size_t pad_left;             /* and of the padding behind it */
+    struct di_frame first;       /* its first frame */
+
+    bool whole;      /* a message is there: frame or block */
+    bool more;       /* the last receive filled all it was given */
+    bool finished;   /* the end of the stream was received */
+    bool discarding; /* the program takes nothing any more */
+    bool dry;        /* the socket had nothing when it was last asked: a poll tells of more */
+    bool breaking;   /* in stream_broken() */
+    uint32_t seq;    /* of the next message */
+    uint32_t taken;  /* messages the program has taken */
+    uint64_t msgs, bytes;
+};
+
+enum duct_err stream_in_open(struct stream_in **in, uint32_t held_max) DUCT_NODISCARD;
+void stream_in_close(struct stream_in *in);
+
+/* Appends bytes that were received elsewhere. Errors: NOMEMORY. */
+enum duct_err stream_in_feed(struct stream_in *in, const void *bytes, size_t size) DUCT_NODISCARD;
+
+/* Where the next bytes should go: how many pieces; 0 if there is no room (or no memory for any). */
+uint32_t stream_in_room(struct stream_in *in, struct iovec pieces[2]);
+
+/* So many bytes have arrived there. */
+void stream_in_arrived(struct stream_in *in, size_t bytes, const struct iovec *pieces,
+                       uint32_t count);
+
+/* Gives up the buffer if nothing is in it. */
+void stream_in_rest(struct stream_in *in);
+
+/* A whole message, once stream_parse() said so: its bytes, and what is taken of it. */
+const unsigned char *stream_in_data(const struct stream_in *in);
+const struct di_frame *stream_in_head(const struct stream_in *in);
+void stream_in_skip(struct stream_in *in);
+
+/* As a message that the program holds. LIMIT: too many are. */
+enum duct_err stream_in_hold(struct stream_in *in, struct duct_msg *msg) DUCT_NODISCARD;
+
+#endif

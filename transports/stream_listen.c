@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/fork.h"
+#include "lib/base/log.h"
+#include "lib/core/listener.h"
+#include "transports/stream_dial.h"
+#include "transports/stream_meet.h"
+
+/*
+ * Listening: accepts connections, shakes hands, and keeps the pipes until the program takes them. What is
+ * half-open is bounded by number and by time.
+ */
+
+/* Handshakes under way at once, from anywhere: past that the oldest goes. */
+#define HALF_OPEN_MAX 1024u
+
+/* Connections taken in one go, so that others have their turn. */
+#define TAKE_MAX 64u
+
+/* Lines in the log about peers that were turned away: a flood of them must not become one of lines. */
+#define LOG_NS DUCT_SECOND
+
+struct stream_listener {
+    struct duct_listener listener; /* first */
+    const struct stream_scheme *scheme;
+    struct di_options options;
+    void *state; /* the scheme's */
+    int fd;
+    int spare; /* a descriptor kept back, to turn peers away when there are no more */
+    struct di_io_op op;
+    struct di_list meeting; /* struct stream_meet.list: half-open, oldest first */
+    struct di_list met;     /* and done, waiting for accept */
+    uint32_t meeting_count;
+    uint32_t met_count;
+    unsigned parts; /* meetings not freed yet, and the operation in flight */
+    bool closed;
+    int64_t logged_at;
+    uint64_t unlogged;
+};
+
+static void free_listener(struct stream_listener *self)
+{
+    di_io_forget(self->listener.context->io, &self->op);
+    if (self->fd >= 0)
+        self->scheme->unlisten(self->fd, self->state);
+    if (self->spare >= 0)
+        close(self->spare);
+    di_options_fini(&self->options);
+    free(self);
+}
+
+static void part_over(struct stream_listener *self)
+{
+    if (--self->parts == 0 && self->closed)
+        free_listener(self);
+}
+
+/* Counted always, logged once a second at most. */
+static void turned_away(struct stream_listener *self, enum duct_log_level level, const char *why)
+{
+    int64_t now = di_io_now(self->listener.context->io);
+
+    self->listener.refused++;
+    if (self->logged_at != 0 && now - self->logged_at < LOG_NS) {
+        self->unlogged++;
+        return;
+    }
+    di_log(level, "%s turned a peer away: %s (and %llu before that were not logged)",
+           self->listener.url, why, (unsigned long long)self->unlogged);
+    self->logged_at = now;
+    self->unlogged = 0;
+}
+
+static void on_freed(struct stream_meet *meet)
+{
+    struct stream_listener *self = meet->user;
+
+    free(meet);
+    part_over(self);
+}
+
+static void drop(struct stream_listener *self, struct stream_meet *meet)
+{
+    di_list_remove(&meet->list);
+    self->meeting_count--;
+    stream_meet_close(meet);
+}
+
+static void on_done(struct stream_meet *meet, enum duct_err err)
+{
+    struct stream_listener *self = meet->user;
+
+    if (err == DUCT_OK && self->met_count < self->options.o.backlog) {
+        di_list_remove(&meet->list);
+        self->meeting_count--;
+        di_list_append(&self->met, &meet->list);
+        self->met_count++;
+        return;
+    }
+    turned_away(self, DUCT_LOG_INFO,
+                err != DUCT_OK ? meet->detail : "too many pipes wait to be accepted");
+    drop(self, meet);
+}
+
+static void meet_one(struct stream_listener *self, int fd)
+{
+    struct stream_meet *meet = calloc(1, sizeof(*meet));
+
+    if (meet == NULL) {
+        close(fd);
+        turned_away(self, DUCT_LOG_WARN, "no memory");
+        return;
+    }
+    if (self->meeting_count >= HALF_OPEN_MAX) {
+        turned_away(self, DUCT_LOG_INFO, "too many handshakes are under way");
+        drop(self, di_container(self->meeting.next, struct stream_meet, list));
+    }
+    meet->user = self;
+    meet->done = on_done;
+    meet->freed = on_freed;
+    self->parts++;
+    self->meeting_count++;
+    di_list_append(&self->meeting, &meet->list);
+    stream_meet_begin(meet, self->listener.context, fd, self->scheme, false, &self->options,
+                      self->options.o.handshake_ns);
+}
+
+/* No descriptor is left: the spare one lets us take the connection and hang up, instead of leaving it to make the
+ * socket readable for ever. */
+static void shed(struct stream_listener *self)
+{
+    turned_away(self, DUCT_LOG_WARN, "no file descriptor is left; raise RLIMIT_NOFILE");
+    if (self->spare < 0)
+        return;
+    close(self->spare);
+    int fd = di_io_try_accept(self->listener.context->io, self->fd);
+    if (fd >= 0)
+        close(fd);
+    self->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void on_socket(struct di_io_op *op, int result)
+{
+    struct stream_listener *self = di_container(op, struct stream_listener, op);
+    struct di_io *io = self->listener.context->io;
+    unsigned taken = 0;
+
+    while (!self->closed && result >= 0 && taken++ < TAKE_MAX) {
+        int fd = di_io_try_accept(io, self->fd);
+        if (fd == -EMFILE || fd == -ENFILE)
+            shed(self);
+        else if (fd >= 0)
+            meet_one(self, fd);
+        else
+            break;
+    }
+    if (!self->closed && result >= 0) {
+        /* Stopped by the bound and not by EAGAIN: ask anew, or an edge-triggered loop says nothing. */
+        if (taken > TAKE_MAX)
+            di_io_forget(io, op);
+        self->parts++;
+        di_io_submit(io, op);
+    }
+    part_over(self);
+}
+
+static enum duct_err accept_next(struct duct_listener *listener, struct duct_pipe **pipe)
+{
+    struct stream_listener *self = (struct stream_listener *)listener;
+
+    if (di_list_empty(&self->met))
+        return DUCT_EAGAIN;
+    struct stream_meet *meet = di_container(self->met.next, struct stream_meet, list);
+    di_list_remove(&meet->list);
+    self->met_count--;
+    enum duct_err err = stream_meet_take(meet, pipe);
+    stream_meet_close(meet);
+    return err;
+}
+
+static bool ready(struct duct_listener *listener)
+{
+    return !di_list_empty(&((struct stream_listener *)listener)->met);
+}
+
+static void close_listener(struct duct_listener *listener)
+{
+    struct stream_listener *self = (struct stream_listener *)listener;
+    struct di_io *io = listener->context->io;
+
+    self->closed = true;
+    self->parts++;
+    while (!di_list_empty(&self->met)) {
+        struct stream_meet *meet = di_container(self->met.next, struct stream_meet, list);
+        di_list_remove(&meet->list);
+        stream_meet_close(meet);
+    }
+    while (!di_list_empty(&self->meeting))
+        drop(self, di_container(self->meeting.next, struct stream_meet, list));
+    di_io_cancel(io, &self->op);
+    if (di_context_reap(listener->context) == DUCT_EOS)
+        di_log(DUCT_LOG_ERROR,
+               "the context's loop failed; a closed listener stays until it is closed");
+    if (!self->op.in_flight) {
+        di_io_forget(io, &self->op);
+        /* The address is free for the next listener as soon as this returns. */
+        self->scheme->unlisten(self->fd, self->state);
+        self->fd = -1;
+    }
+    part_over(self);
+}
+
+static const struct di_listener_ops listener_ops = {
+    .accept = accept_next, .ready = ready, .close = close_listener};
+
+static enum duct_err copy_options(struct di_options *to, const struct di_options *from)
+{
+    size_t bytes = from->o.allow_uid_count * sizeof(uint32_t);
+
+    *to = *from;
+    if (from->o.allow_uids == NULL)
+        return DUCT_OK;
+    to->uids = malloc(bytes > 0 ? bytes : 1);
+    if (to->uids == NULL)
+        return di_fail(DUCT_ENOMEMORY, "no memory for a listener");
+    memcpy(to->uids, from->o.allow_uids, bytes);
+    to->o.allow_uids = to->uids;
+    return DUCT_OK;
+}
+
+enum duct_err stream_listen(struct duct_context *context, const struct stream_scheme *scheme,
+                            const struct di_url *url, const struct di_options *options,
+                            struct duct_listener **listener)
+{
+    struct stream_listener *self = calloc(1, sizeof(*self));
+    enum duct_err err;
+
+    if (self == NULL)
+        return di_fail(DUCT_ENOMEMORY, "no memory for a listener");
+    if ((err = copy_options(&self->options, options)) != DUCT_OK ||
+        (err = scheme->listen(url, options, &self->fd, self->listener.path,
+                              sizeof(self->listener.path), &self->state)) != DUCT_OK) {
+        di_options_fini(&self->options);
+        free(self);
+        return err;
+    }
+    self->scheme = scheme;
+    self->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    di_list_init(&self->meeting);
+    di_list_init(&self->met);
+    self->listener.ops = &listener_ops;
+    self->listener.context = context;
+    self->listener.user = options->o.user;
+    snprintf(self->listener.url, sizeof(self->listener.url), "%.15s://%.490s", url->scheme,
+             url->rest);
+    self->listener.magic = DI_LISTENER_MAGIC;
+    di_list_append(&context->listeners, &self->listener.link);
+    self->op =
+        (struct di_io_op){.done = on_socket, .kind = DI_IO_POLL, .fd = self->fd, .events = POLLIN};
+    self->parts++;
+    di_io_submit(context->io, &self->op);
+    *listener = &self->listener;
+    return DUCT_OK;
+}

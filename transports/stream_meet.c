@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transports/stream_meet.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/fork.h"
+#include "lib/base/random.h"
+
+/* Least that a payload of CLOSE, and some room for what later versions add, ask of a frame. */
+#define FRAME_LEAST 1024u
+
+static void settle(struct stream_meet *meet)
+{
+    if (meet->in_flight > 0 || !meet->closed)
+        return;
+    if (meet->fd >= 0) {
+        di_io_forget(meet->context->io, &meet->in);
+        di_fork_close(meet->fd);
+        meet->fd = -1;
+    }
+    meet->freed(meet);
+}
+
+static void finish(struct stream_meet *meet, enum duct_err err)
+{
+    if (meet->finished)
+        return;
+    meet->finished = true;
+    meet->result = err;
+    if (err != DUCT_OK)
+        snprintf(meet->detail, sizeof(meet->detail), "%s", duct_err_detail());
+    di_io_cancel(meet->context->io, &meet->in);
+    di_io_cancel(meet->context->io, &meet->timer);
+    if (!meet->closed)
+        meet->done(meet, err);
+}
+
+/* A socket that was just connected has room for the few bytes of a handshake. */
+static bool say(struct stream_meet *meet, const unsigned char *bytes, size_t size)
+{
+    const struct iovec piece = {(void *)(uintptr_t)bytes, size};
+
+    return size == 0 || di_io_try_send(meet->context->io, meet->fd, &piece, 1) == (int64_t)size;
+}
+
+static enum duct_err hung_up(const struct stream_meet *meet, int error)
+{
+    if (error != 0 && error != ECONNRESET && error != EPIPE)
+        return di_fail_os(error, "during the handshake");
+    return di_fail(DUCT_EPEER, "the peer hung up during the handshake%s",
+                   meet->filled > 0 || meet->shake.state != DI_SHAKE_HELLO
+                       ? ""
+                       : ", without a word; is it a duct listener?");
+}
+
+/* Takes the messages that are there. AGAIN: more have to come. */
+static enum duct_err take_messages(struct stream_meet *meet)
+{
+    unsigned char reply[DI_SHAKE_MAX];
+    size_t used, size;
+
+    while (meet->shake.state != DI_SHAKE_DONE) {
+        if (meet->filled == 0)
+            return DUCT_EAGAIN;
+        enum duct_err err =
+            di_shake_take(&meet->shake, meet->bytes, meet->filled, &used, reply, &size);
+        if (err == DUCT_EAGAIN)
+            return err;
+        if (!say(meet, reply, size) && err == DUCT_OK)
+            return hung_up(meet, 0);
+        if (err != DUCT_OK)
+            return err;
+        meet->filled -= used;
+        memmove(meet->bytes, meet->bytes + used, meet->filled);
+    }
+    return DUCT_OK;
+}
+
+static enum duct_err receive(struct stream_meet *meet)
+{
+    for (;;) {
+        const struct iovec room = {meet->bytes + meet->filled, sizeof(meet->bytes) - meet->filled};
+        int64_t got = di_io_try_recv(meet->context->io, meet->fd, &room, 1);
+        if (got == -EAGAIN)
+            return DUCT_EAGAIN;
+        if (got <= 0)
+            return hung_up(meet, (int)-got);
+        meet->filled += (size_t)got;
+        enum duct_err err = take_messages(meet);
+        if (err != DUCT_EAGAIN)
+            return err;
+    }
+}
+
+static void on_readable(struct di_io_op *op, int result)
+{
+    struct stream_meet *meet = di_container(op, struct stream_meet, in);
+
+    /* Still counted as in flight, so that nothing that is done here frees the meeting. */
+    if (!meet->finished && result != DI_IO_CANCELED) {
+        enum duct_err err = result == DI_IO_FAILED ? hung_up(meet, ECONNRESET) : receive(meet);
+        if (err != DUCT_EAGAIN) {
+            finish(meet, err);
+        } else {
+            meet->in_flight++;
+            di_io_submit(meet->context->io, op);
+        }
+    }
+    meet->in_flight--;
+    settle(meet);
+}
+
+static void on_timer(struct di_io_op *op, int result)
+{
+    struct stream_meet *meet = di_container(op, struct stream_meet, timer);
+
+    if (result == 0 && !meet->finished) {
+        enum duct_err err =
+            di_fail(DUCT_ETIMEOUT, "the handshake was not complete within its time; the option "
+                                   "handshake allows more");
+        stream_meet_refuse(meet, err);
+        finish(meet, di_fail(err, "the handshake was not complete within its time"));
+    }
+    meet->in_flight--;
+    settle(meet);
+}
+
+void stream_meet_refuse(struct stream_meet *meet, enum duct_err err)
+{
+    unsigned char bytes[DI_SHAKE_MAX];
+
+    /* A dialer that was told HELLO takes anything that follows for a frame. */
+    if (meet->fd >= 0 && !meet->shake.dialer && meet->shake.state == DI_SHAKE_HELLO)
+        (void)say(meet, bytes, di_shake_refuse(bytes, err, duct_err_detail()));
+}
+
+static struct di_hello hello_of(const struct duct_options *o, bool dialer)
+{
+    return (struct di_hello){.version_min = DI_SHAKE_VERSION_MIN,
+                             .version_max = DI_SHAKE_VERSION_MAX,
+                             .frame_max = o->max_msg > FRAME_LEAST ? o->max_msg : FRAME_LEAST,
+                             .message_max = o->max_msg,
+                             .session = dialer ? di_random_u64() : 0};
+}
+
+void stream_meet_begin(struct stream_meet *meet, struct duct_context *context, int fd,
+                       const struct stream_scheme *scheme, bool dialer,
+                       const struct di_options *options, int64_t timeout_ns)
+{
+    unsigned char first[DI_SHAKE_MAX];
+    const struct di_hello own = hello_of(&options->o, dialer);
+
+    meet->context = context;
+    meet->scheme = scheme;
+    meet->options = options;
+    meet->fd = fd;
+    di_fork_close_in_child(fd);
+    meet->in = (struct di_io_op){
+        .done = on_readable, .kind = DI_IO_POLL, .fd = fd, .events = POLLIN | POLLRDHUP};
+    meet->timer = (struct di_io_op){.done = on_timer, .kind = DI_IO_TIMER};
+    size_t size = di_shake_begin(&meet->shake, dialer, &own, first);
+    scheme->tune(fd);
+    enum duct_err err = scheme->identify(fd, options, &meet->peer);
+    if (err != DUCT_OK)
+        stream_meet_refuse(meet, err);
+    else if (!say(meet, first, size))
+        err = hung_up(meet, 0);
+    if (err != DUCT_OK) {
+        finish(meet, err);
+        return;
+    }
+    meet->in_flight++;
+    di_io_submit(context->io, &meet->in);
+    if (timeout_ns != DUCT_FOREVER) {
+        meet->timer.deadline = di_context_deadline(context, timeout_ns);
+        meet->in_flight++;
+        di_io_submit(context->io, &meet->timer);
+    }
+}
+
+enum duct_err stream_meet_take(struct stream_meet *meet, struct duct_pipe **pipe)
+{
+    struct stream *stream;
+    enum duct_err err =
+        stream_open(&stream, meet->fd, meet->scheme, &meet->shake, &meet->options->o);
+
+    if (err != DUCT_OK)
+        return err;
+    di_io_forget(meet->context->io, &meet->in);
+    meet->fd = -1;
+    stream->peer = meet->peer;
+    err = stream_pipe_start(pipe, stream, meet->context, &meet->options->o, meet->bytes,
+                            meet->filled);
+    if (err != DUCT_OK)
+        stream_release(stream);
+    return err;
+}
+
+void stream_meet_close(struct stream_meet *meet)
+{
+    meet->closed = true;
+    meet->finished = true;
+    di_io_cancel(meet->context->io, &meet->in);
+    di_io_cancel(meet->context->io, &meet->timer);
+    settle(meet);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DI_TRANSPORTS_STREAM_MEET_H
+#define DI_TRANSPORTS_STREAM_MEET_H
+
+#include "lib/base/url.h"
+#include "transports/stream.h"
+
+/*
+ * The handshake on a connected socket, driven by a context: what lib/protocol/handshake says, sent and received.
+ * The owner lends its memory until freed() was called.
+ */
+#define STREAM_MEET_ROOM 1024u
+
+struct stream_meet {
+    /* The owner's, set before. */
+    void (*done)(struct stream_meet *meet, enum duct_err err); /* once, from the loop */
+    void (*freed)(struct stream_meet *meet);                   /* once, after stream_meet_close() */
+    void *user;
+    struct di_list list;
+
+    struct duct_context *context;
+    const struct stream_scheme *scheme;
+    const struct di_options *options;
+    struct di_shake shake;
+    struct stream_peer peer;
+    int fd; /* -1: taken, or closed */
+    struct di_io_op in;
+    struct di_io_op timer;
+    unsigned in_flight;
+    bool finished;
+    bool closed;
+    enum duct_err result;
+    char detail[DI_DETAIL_MAX];
+    size_t filled;
+    unsigned char bytes[STREAM_MEET_ROOM];
+};
+
+/* fd is the meeting's at once. timeout_ns: FOREVER where somebody else keeps the time. */
+void stream_meet_begin(struct stream_meet *meet, struct duct_context *context, int fd,
+                       const struct stream_scheme *scheme, bool dialer,
+                       const struct di_options *options, int64_t timeout_ns);
+
+/* After done() with DUCT_OK: the pipe. */
+enum duct_err stream_meet_take(struct stream_meet *meet, struct duct_pipe **pipe) DUCT_NODISCARD;
+
+/* Ends it, whatever its state; a peer that waits for our answer is told err and the detail. */
+void stream_meet_refuse(struct stream_meet *meet, enum duct_err err);
+void stream_meet_close(struct stream_meet *meet);
+
+#endif

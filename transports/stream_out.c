@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "transports/stream_out.h"
+
+/*
+ * What leaves a stream. A message goes to the kernel at once, by one system call without a copy, unless
+ * something is queued already or the caller says that more follows; what the kernel does not take is queued,
+ * and the loop waits for room. So a small message is copied only where it is to leave together with others.
+ */
+
+/* Pieces of one system call: enough for a batch, small enough for the stack. */
+#define PIECES_MAX 66u
+
+/* Copied to leave with others, up to here; above it is cheaper to hand on the memory. */
+#define COPY_MAX ((size_t)4096)
+
+static const unsigned char zeros[DI_WIRE_ALIGN];
+
+static struct di_frame data_frame(struct stream_pipe *sp, size_t size, uint64_t tag)
+{
+    return (struct di_frame){.size = (uint32_t)size,
+                             .type = DI_FRAME_DATA,
+                             .tag = tag,
+                             .session = sp->stream->rules.session,
+                             .seq = sp->stream->seq,
+                             .ack = sp->in != NULL ? sp->in->taken : 0,
+                             .whole = (uint32_t)size};
+}
+
+/* All that the kernel takes of the queue; false once the socket is of no use any more. */
+static bool drain_queue(struct stream_pipe *sp, enum duct_err *err)
+{
+    struct stream *stream = sp->stream;
+    struct iovec pieces[PIECES_MAX];
+
+    stream->held_back = false;
+    while (stream->queue.bytes > 0) {
+        uint32_t count = di_sendq_pieces(&stream->queue, pieces, PIECES_MAX);
+        int64_t done = di_io_try_send(sp->pipe.context->io, stream->fd, pieces, count);
+        if (done == -EAGAIN)
+            return true;
+        if (done < 0) {
+            *err = stream_broken(sp, (int)-done);
+            return false;
+        }
+        di_sendq_advance(&stream->queue, (size_t)done);
+    }
+    return true;
+}
+
+/* What is queued and cannot leave now does so when there is room: the sending half's loop sees to it. */
+static void leave_later(struct stream_pipe *sp)
+{
+    struct stream *stream = sp->stream;
+
+    if (sp->sends)
+        stream_wait_for_room(sp);
+    else if (stream->stir[STREAM_SENDER] != NULL)
+        di_context_post(stream->stir_context[STREAM_SENDER], stream->stir[STREAM_SENDER]);
+}
+
+enum duct_err stream_push_locked(struct stream_pipe *sp)
+{
+    enum duct_err err = DUCT_OK;
+
+    if (drain_queue(sp, &err) && sp->stream->queue.bytes > 0)
+        leave_later(sp);
+    return err;
+}
+
+void stream_push(struct stream_pipe *sp)
+{
+    stream_lock(sp->stream);
+    enum duct_err ignored = stream_push_locked(sp); /* the pipe has ended, and says so by itself */
+    (void)ignored;
+    stream_unlock(sp->stream);
+}
+
+static enum duct_err no_memory(struct stream_pipe *sp)
+{
+    /* Part of a frame may have left: nothing sensible can follow. */
+    enum duct_err err = di_fail(DUCT_ENOMEMORY, "no memory for what a pipe has to send");
+
+    stream_end(sp->stream, err);
+    di_pipe_end(&sp->pipe, err);
+    return err;
+}
+
+/* Room for so many bytes more? Looks at the socket before it says no. */
+static enum duct_err make_room(struct stream_pipe *sp, size_t size)
+{
+    struct stream *stream = sp->stream;
+    enum duct_err err;
+
+    if (di_sendq_room(&stream->queue, size))
+        return DUCT_OK;
+    if ((err = stream_push_locked(sp)) != DUCT_OK)
+        return err;
+    if (di_sendq_room(&stream->queue, size))
+        return DUCT_OK;
+    stream->full++;
+    stream->need = size;
+    return DUCT_EAGAIN;
+}
+
+/* Bytes of one frame, or more: at once if they may, behind what is queued if they must. */
+static enum duct_err put(struct stream_pipe *sp, const struct iovec *pieces, uint32_t count,
+                         size_t size, bool more)
+{
+    struct stream *stream = sp->stream;
+    int64_t done = 0;
+
+    if (stream->queue.bytes == 0 && !more) {
+        done = di_io_try_send(sp->pipe.context->io, stream->fd, pieces, count);
+        if (done == (int64_t)size)
+            return DUCT_OK;
+        if (done < 0 && done != -EAGAIN)
+            return stream_broken(sp, (int)-done);
+        done = done < 0 ? 0 : done;
+    }
+    bool first = stream->queue.bytes == 0;
+    if (!di_sendq_copy(&stream->queue, pieces, count, (size_t)done))
+        return no_memory(sp);
+    stream->held_back = first ? more : stream->held_back;
+    if (first && !more)
+        leave_later(sp);
+    else if (stream->held_back && (!more || stream->queue.bytes >= STREAM_MORE_MAX))
+        return stream_push_locked(sp);
+    return DUCT_OK;
+}
+
+/* A message that is larger than the peer takes in one frame: queued in parts. */
+static enum duct_err put_parts(struct stream_pipe *sp, const unsigned char *data, size_t size,
+                               uint64_t tag)
+{
+    struct stream *stream = sp->stream;
+    struct di_frame frame = data_frame(sp, size, tag);
+    unsigned char header[DI_WIRE_HEADER];
+
+    for (size_t at = 0; at < size; at += frame.size) {
+        frame.offset = (uint32_t)at;
+        frame.size = (uint32_t)(size - at < stream->frame_max ? size - at : stream->frame_max);
+        di_wire_put(header, &frame);
+        const struct iovec pieces[3] = {
+            {header, sizeof(header)},
+            {(void *)(uintptr_t)(data + at), frame.size},
+            {(void *)(uintptr_t)zeros, di_wire_padded(frame.size) - frame.size}};
+        if (!di_sendq_copy(&stream->queue, pieces, 3, 0))
+            return no_memory(sp);
+    }
+    return stream_push_locked(sp);
+}
+
+static size_t frames_size(const struct stream *stream, size_t size)
+{
+    size_t frames = size <= stream->frame_max ? 1 : (size - 1) / stream->frame_max + 1;
+
+    return frames * (DI_WIRE_HEADER + DI_WIRE_ALIGN) + size;
+}
+
+static enum duct_err too_big(struct stream *stream, size_t size)
+{
+    stream->too_big++;
+    return di_fail(DUCT_ETOOBIG,
+                   "a message of %zu bytes is larger than this pipe takes, %llu; the option "
+                   "max_msg, on both sides, allows more",
+                   size, (unsigned long long)stream->rules.message_max);
+}
+
+/* The frame of every call that sends: limits, room, and the books. Under the lock. */
+static enum duct_err admit(struct stream_pipe *sp, size_t size)
+{
+    struct stream *stream = sp->stream;
+
+    if (size > stream->rules.message_max)
+        return too_big(stream, size);
+    /* Relaxed: a hint; the loop's side tells the reason. */
+    if (atomic_load_explicit(&stream->ended, memory_order_relaxed) != DUCT_OK)
+        return stream_broken(sp, EPIPE);
+    return make_room(sp, frames_size(stream, size));
+}
+
+static void account(struct stream *stream, size_t size)
+{
+    stream->seq++;
+    stream->sent_msgs++;
+    stream->sent_bytes += size;
+}
+
+/* A message in pieces, of which there is room for one before and one behind. */
+static enum duct_err send_pieces(struct stream_pipe *sp, struct iovec *pieces, uint32_t count,
+                                 size_t size, uint64_t tag, bool more)
+{
+    struct di_frame frame = data_frame(sp, size, tag);
+    unsigned char header[DI_WIRE_HEADER];
+    size_t padded = di_wire_padded(size);
+
+    di_wire_put(header, &frame);
+    pieces[0] = (struct iovec){header, sizeof(header)};
+    if (padded > size)
+        pieces[++count] = (struct iovec){(void *)(uintptr_t)zeros, padded - size};
+    return put(sp, pieces, count + 1, DI_WIRE_HEADER + padded, more);
+}
+
+enum duct_err stream_write_one(struct stream_pipe *sp, const void *data, size_t size, uint64_t tag,
+                               bool more)
+{
+    struct stream *stream = sp->stream;
+    struct iovec pieces[3] = {{NULL, 0}, {(void *)(uintptr_t)data, size}};
+    enum duct_err err = admit(sp, size);
+
+    if (err != DUCT_OK)
+        return err;
+    if (size > stream->frame_max)
+        err = put_parts(sp, data, size, tag);
+    else
+        err = send_pieces(sp, pieces, size > 0 ? 1 : 0, size, tag, more);
+    if (err == DUCT_OK)
+        account(stream, size);
+    return err;
+}
+
+enum duct_err stream_pipe_write(struct duct_pipe *pipe, const void *data, size_t size, uint64_t tag)
+{
+    struct stream_pipe *sp = stream_of(pipe);
+
+    stream_lock(sp->stream);
+    enum duct_err err = stream_write_one(sp, data, size, tag, false);
+    stream_unlock(sp->stream);
+    return err;
+}
+
+enum duct_err stream_pipe_writev(struct duct_pipe *pipe, const struct iovec *given, size_t count,
+                                 size_t size, uint64_t tag)
+{
+    struct stream_pipe *sp = stream_of(pipe);
+    struct iovec pieces[PIECES_MAX];
+    unsigned char *gathered = NULL;
+    enum duct_err err;
+
+    if (size > sp->stream->rules.message_max)
+        return too_big(sp->stream, size);
+    if (count <= PIECES_MAX - 2 && size <= sp->stream->frame_max) {
+        stream_lock(sp->stream);
+        err = admit(sp, size);
+        if (count > 0)
+            memcpy(pieces + 1, given, count * sizeof(given[0]));
+        if (err == DUCT_OK)
+            err = send_pieces(sp, pieces, (uint32_t)count, size, tag, false);
+        if (err == DUCT_OK)
+            account(sp->stream, size);
+        stream_unlock(sp->stream);
+        return err;
+    }
+    gathered = malloc(size > 0 ? size : 1);
+    if (gathered == NULL)
+        return di_fail(DUCT_ENOMEMORY, "no memory to gather a message");
+    for (size_t i = 0, at = 0; i < count; at += given[i].iov_len, i++) {
+        if (given[i].iov_len > 0)
+            memcpy(gathered + at, given[i].iov_base, given[i].iov_len);
+    }
+    err = stream_pipe_write(pipe, gathered, size, tag);
+    free(gathered);
+    return err;
+}
+
+/* ---- Loans ---- */
+
+/* A chunk with room for a message where asked, its header before and its padding behind it. */
+static struct di_chunk *loan_chunk(size_t size, size_t align, unsigned char **data)
+{
+    struct di_chunk *chunk = di_chunk_alloc(DI_WIRE_HEADER + size + DI_WIRE_ALIGN + align);
+
+    if (chunk == NULL)
+        return NULL;
+    uintptr_t first = (uintptr_t)chunk->at + DI_WIRE_HEADER;
+    *data = chunk->at + DI_WIRE_HEADER + (-first & (align - 1));
+    return chunk;
+}
+
+static enum duct_err discard(struct di_msg_owner *owner, struct duct_msg *msg);
+
+static enum duct_err take_slot(struct stream_loans *loans, uint32_t *place)
+{
+    if (loans->free == 0) {
+        uint32_t count = loans->count == 0 ? 16 : 2 * loans->count;
+        if (count > STREAM_LOANS_MAX)
+            return DUCT_EAGAIN;
+        struct stream_loan *table = realloc(loans->table, count * sizeof(*table));
+        if (table == NULL)
+            return di_fail(DUCT_ENOMEMORY, "no memory for a loan");
+        for (uint32_t i = loans->count; i < count; i++)
+            table[i] = (struct stream_loan){.next = i + 1 < count ? i + 2 : 0};
+        loans->table = table;
+        loans->free = loans->count + 1;
+        loans->count = count;
+        loans->owner.discard = discard;
+    }
+    *place = loans->free - 1;
+    return DUCT_OK;
+}
+
+enum duct_err stream_pipe_loan(struct duct_pipe *pipe, size_t size, size_t align,
+                               struct duct_msg *msg)
+{
+    struct stream *stream = stream_of(pipe)->stream;
+    struct stream_loans *loans = &stream->loans;
+    uint32_t place;
+    enum duct_err err;
+
+    if (size > stream->rules.message_max)
+        return too_big(stream, size);
+    if ((err = take_slot(loans, &place)) != DUCT_OK)
+        return err;
+    struct stream_loan *loan = &loans->table[place];
+    /* The chunk that lay here last, if it fits: a steady stream of loans allocates nothing. */
+    if (loan->chunk == NULL || loan->capacity < size || ((uintptr_t)loan->data & (align - 1))) {
+        unsigned char *data;
+        struct di_chunk *chunk = loan_chunk(size, align, &data);
+        if (chunk == NULL)
+            return di_fail(DUCT_ENOMEMORY, "no memory for a loan of %zu bytes", size);
+        free(loan->chunk);
+        loan->chunk = chunk;
+        loan->data = data;
+        loan->capacity = size;
+    }
+    loans->free = loan->next;
+    loan->generation++;
+    *msg = (struct duct_msg){.data = loan->data,
+                             .size = size,
+                             .owner = &loans->owner,
+                             .ref = (uint64_t)loan->generation << 32 | place};
+    loan->next = UINT32_MAX;
+    return DUCT_OK;
+}
+
+enum duct_err stream_pipe_loan_batch(struct duct_pipe *pipe, size_t size, struct duct_msg *msgs,
+                                     size_t count, size_t *done)
+{
+    enum duct_err err = DUCT_OK;
+
+    for (*done = 0; *done < count && err == DUCT_OK; *done += err == DUCT_OK)
+        err = stream_pipe_loan(pipe, size, DUCT_ALIGN_LINE, &msgs[*done]);
+    return err;
+}
+
+static struct stream_loan *find_loan(struct stream_loans *loans, const struct duct_msg *msg)
+{
+    uint32_t place = (uint32_t)msg->ref;
+
+    if (msg->owner != &loans->owner || place >= loans->count ||
+        loans->table[place].next != UINT32_MAX ||
+        loans->table[place].generation != (uint32_t)(msg->ref >> 32))
+        return NULL;
+    return &loans->table[place];
+}
+
+/* The largest chunk that is kept with a place that is free. */
+#define KEEP_MAX ((size_t)1024 * 1024)
+
+static void give_back(struct stream_loans *loans, struct stream_loan *loan)
+{
+    if (loan->capacity > KEEP_MAX) {
+        free(loan->chunk);
+        loan->chunk = NULL;
+    }
+    loan->next = loans->free;
+    loans->free = (uint32_t)(loan - loans->table) + 1;
+}
+
+static enum duct_err discard(struct di_msg_owner *owner, struct duct_msg *msg)
+{
+    struct stream_loans *loans = (struct stream_loans *)owner;
+    struct stream_loan *loan = find_loan(loans, msg);
+
+    if (loan == NULL)
+        return di_fail(DUCT_EINVAL,
+                       "duct_msg_discard: the message is not on loan; it was sent or discarded "
+                       "before");
+    give_back(loans, loan);
+    loans->stream->discarded++;
+    di_msg_empty(msg);
+    return DUCT_OK;
+}
+
+void stream_loans_fini(struct stream_loans *loans)
+{
+    for (uint32_t i = 0; i < loans->count; i++)
+        free(loans->table[i].chunk);
+    free(loans->table);
+}
+
+/* The kernel takes what it takes of the chunk; the rest is queued where it lies. */
+static enum duct_err put_chunk(struct stream_pipe *sp, struct stream_loan *loan, size_t size,
+                               bool more)
+{
+    struct stream *stream = sp->stream;
+    struct iovec piece = {loan->data - DI_WIRE_HEADER, size};
+    int64_t done = 0;
+
+    if (size <= COPY_MAX + DI_WIRE_HEADER && (more || stream->queue.bytes > 0))
+        return put(sp, &piece, 1, size, more);
+    if (stream->queue.bytes == 0 && !more) {
+        done = di_io_try_send(sp->pipe.context->io, stream->fd, &piece, 1);
+        if (done == (int64_t)size)
+            return DUCT_OK;
+        if (done < 0 && done != -EAGAIN)
+            return stream_broken(sp, (int)-done);
+        done = done < 0 ? 0 : done;
+    }
+    struct di_chunk *chunk = loan->chunk;
+    chunk->at = (unsigned char *)piece.iov_base + done;
+    chunk->left = size - (size_t)done;
+    chunk->spare = 0;
+    loan->chunk = NULL;
+    if (stream->queue.bytes == 0)
+        stream->held_back = more;
+    di_sendq_link(&stream->queue, chunk);
+    if (!stream->held_back || !more || stream->queue.bytes >= STREAM_MORE_MAX)
+        return stream_push_locked(sp);
+    return DUCT_OK;
+}
+
+enum duct_err stream_send_one(struct stream_pipe *sp, struct duct_msg *msg, bool more)
+{
+    struct stream *stream = sp->stream;
+    struct stream_loan *loan = find_loan(&stream->loans, msg);
+    enum duct_err err;
+
+    if (loan == NULL || msg->size > loan->capacity)
+        return di_fail(DUCT_EINVAL, loan == NULL
+                                        ? "duct_send: the message is not on loan from this pipe"
+                                        : "duct_send: the message is longer than its loan");
+    if ((err = admit(sp, msg->size)) != DUCT_OK)
+        return err;
+    size_t size = msg->size, padded = di_wire_padded(size);
+    if (size > stream->frame_max) {
+        err = put_parts(sp, loan->data, size, msg->tag);
+    } else {
+        struct di_frame frame = data_frame(sp, size, msg->tag);
+        di_wire_put(loan->data - DI_WIRE_HEADER, &frame);
+        memset(loan->data + size, 0, padded - size);
+        err = put_chunk(sp, loan, DI_WIRE_HEADER + padded, more);
+    }
+    if (err != DUCT_OK)
+        return err;
+    account(stream, size);
+    give_back(&stream->loans, loan);
+    di_msg_empty(msg);
+    return DUCT_OK;
+}
+
+enum duct_err stream_pipe_send(struct duct_pipe *pipe, struct duct_msg *msg)
+{
+    struct stream_pipe *sp = stream_of(pipe);
+
+    stream_lock(sp->stream);
+    enum duct_err err = stream_send_one(sp, msg, (msg->flags & DUCT_MSG_MORE) != 0);
+    stream_unlock(sp->stream);
+    return err;
+}

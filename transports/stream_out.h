@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DI_TRANSPORTS_STREAM_OUT_H
+#define DI_TRANSPORTS_STREAM_OUT_H
+
+#include "transports/stream.h"
+
+/* What sends a single message, for those that send many. Under the stream's lock; more: others follow at once. */
+enum duct_err stream_send_one(struct stream_pipe *sp, struct duct_msg *msg,
+                              bool more) DUCT_NODISCARD;
+enum duct_err stream_write_one(struct stream_pipe *sp, const void *data, size_t size, uint64_t tag,
+                               bool more) DUCT_NODISCARD;
+enum duct_err stream_push_locked(struct stream_pipe *sp) DUCT_NODISCARD;
+
+#endif

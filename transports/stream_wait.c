@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base/fork.h"
+#include "lib/base/log.h"
+#include "transports/stream.h"
+
+/*
+ * How a stream's handle sleeps. A call that waits for this pipe alone has the loop receive (RECV): the bytes
+ * are there when it wakes, without another system call. Everybody else has it poll, since a receive that is in
+ * flight while nobody waits could not be moved to another thread, and would need a buffer for each idle pipe.
+ */
+
+static void submit(struct stream_pipe *sp, enum stream_op which)
+{
+    sp->in_flight++;
+    di_io_submit(sp->pipe.context->io, &sp->ops[which].op);
+}
+
+/* ---- The end ---- */
+
+void stream_end(struct stream *stream, enum duct_err why)
+{
+    uint32_t open = DUCT_OK;
+
+    /* [ended] publishes: the reason of a close. The first stands. */
+    if (!atomic_compare_exchange_strong_explicit(&stream->ended, &open, (uint32_t)why,
+                                                 memory_order_release, memory_order_relaxed))
+        return;
+    if (!stream->split)
+        return;
+    pthread_mutex_lock(&stream->lock);
+    for (unsigned half = 0; half < 2; half++) {
+        if (stream->stir[half] != NULL)
+            di_context_post(stream->stir_context[half], stream->stir[half]);
+    }
+    pthread_mutex_unlock(&stream->lock);
+}
+
+enum duct_err stream_ended(struct stream *stream)
+{
+    /* [ended] observes: the reason of a close. */
+    return (enum duct_err)atomic_load_explicit(&stream->ended, memory_order_acquire);
+}
+
+/*
+ * Nothing can be sent any more. The reason may lie unread in the socket, behind messages that the program has
+ * not taken: what is there is read, as far as there is room, and looked through for a good-bye.
+ */
+enum duct_err stream_broken(struct stream_pipe *sp, int error)
+{
+    enum duct_err why = stream_ended(sp->stream);
+
+    if (why == DUCT_OK && sp->in != NULL && !sp->in->breaking) {
+        /* What is read may have to be answered, which breaks again. */
+        sp->in->breaking = true;
+        stream_pull(sp);
+        sp->in->breaking = false;
+        why = stream_ended(sp->stream);
+        if (why == DUCT_OK && stream_in_closes(sp))
+            why = DUCT_ECLOSED;
+    }
+    if (why == DUCT_OK)
+        why = error == EPIPE || error == ECONNRESET ? DUCT_EPEER
+                                                    : di_fail_os(error, "sending on a stream");
+    stream_end(sp->stream, why);
+    di_pipe_end(&sp->pipe, why);
+    return why;
+}
+
+void stream_stir(struct di_post *post)
+{
+    struct stream_pipe *sp = di_container(post, struct stream_pipe, stir);
+
+    if (sp->closing || sp->detaching)
+        return;
+    enum duct_err why = stream_ended(sp->stream);
+    if (why != DUCT_OK)
+        di_pipe_end(&sp->pipe, why);
+    else if (sp->sends)
+        stream_push(sp);
+    di_pipe_activate(&sp->pipe);
+}
+
+/* ---- Readiness ---- */
+
+static bool has_room(struct stream *stream, size_t size)
+{
+    stream_lock(stream);
+    bool room = di_sendq_room(&stream->queue, size);
+    stream_unlock(stream);
+    return room;
+}
+
+static bool drained(struct stream *stream)
+{
+    /* Relaxed: the number alone. */
+    return stream->queue.bytes == 0 &&
+           atomic_load_explicit(&stream->acked, memory_order_relaxed) == stream->seq;
+}
+
+unsigned stream_pipe_ready(struct duct_pipe *pipe, unsigned want)
+{
+    struct stream_pipe *sp = stream_of(pipe);
+    unsigned ready = 0;
+
+    if ((want & DI_READY_RECV) && sp->in != NULL) {
+        /* One that never sleeps has nobody else to look at the socket for it. */
+        if (!stream_parse(sp) && pipe->wait == DUCT_WAIT_SPIN)
+            stream_pull(sp);
+        ready |= sp->in->whole ? DI_READY_RECV : 0;
+    }
+    if ((want & (DI_READY_SEND | DI_READY_NEED)) && sp->sends &&
+        has_room(sp->stream, sp->stream->need))
+        ready |= want & (DI_READY_SEND | DI_READY_NEED);
+    if ((want & DI_READY_LEFT) && (sp->stream->queue.bytes == 0 || sp->stream->held_back))
+        ready |= DI_READY_LEFT;
+    if ((want & DI_READY_DRAINED) && drained(sp->stream))
+        ready |= DI_READY_DRAINED;
+    return ready;
+}
+
+void stream_pipe_look(struct duct_pipe *pipe)
+{
+    struct stream_pipe *sp = stream_of(pipe);
+
+    if (sp->in != NULL && !stream_parse(sp))
+        stream_pull(sp);
+    if (sp->sends && sp->stream->queue.bytes > 0 && !sp->stream->held_back)
+        stream_push(sp);
+}
+
+bool stream_pipe_spin(struct duct_pipe *pipe, unsigned want, unsigned polls, bool first)
+{
+    (void)first;
+    /* Each look is a system call, as dear as some sixty looks at memory. */
+    for (unsigned i = 0; i < polls; i += 64) {
+        stream_pipe_look(pipe);
+        if (stream_pipe_ready(pipe, want) != 0 || pipe->end != DUCT_OK)
+            return true;
+    }
+    return false;
+}
+
+/* Has the loop tell of what arrives: a receive for a call that waits for it, else a poll. */
+static void arm_in(struct stream_pipe *sp, bool receive)
+{
+    struct di_io_op *op = &sp->ops[STREAM_OP_IN].op;
+    struct stream_in *in = sp->in;
+    uint32_t count = 0;
+
+    if (op->in_flight || in->finished)
+        return;
+    if (receive)
+        count = stream_in_room(in, sp->pieces);
+    else
+        stream_in_rest(in);
+    in->dry = false;
+    op->kind = count > 0 ? DI_IO_RECV : DI_IO_POLL;
+    op->pieces = sp->pieces;
+    op->piece_count = count;
+    submit(sp, STREAM_OP_IN);
+}
+
+static unsigned arm_receiver(struct stream_pipe *sp, unsigned want, bool blocking)
+{
+    if (stream_parse(sp)) {
+        /* There is something that nobody asked for: nothing more is read before it was taken. */
+        return want & DI_READY_RECV;
+    }
+    bool receive = blocking && (want & DI_READY_RECV);
+    /* Before a poll the socket is read until it has nothing: an edge-triggered loop tells only of what is new. */
+    if (!receive && !sp->in->dry && !sp->ops[STREAM_OP_IN].op.in_flight)
+        stream_pull(sp);
+    if (sp->in->whole)
+        return want & DI_READY_RECV;
+    if (sp->pipe.end == DUCT_OK)
+        arm_in(sp, receive);
+    return 0;
+}
+
+/* Asks the peer to say when everything was taken; what it sends meanwhile nobody will receive. */
+static void ask_to_drain(struct stream_pipe *sp)
+{
+    struct stream *stream = sp->stream;
+
+    if (sp->in != NULL)
+        sp->in->discarding = true;
+    if (!stream->drain_asked || stream->drain_seq != stream->seq) {
+        stream->drain_asked = true;
+        stream->drain_seq = stream->seq;
+        stream_send_note(sp, DI_FRAME_DRAIN, 0);
+    }
+}
+
+unsigned stream_pipe_arm(struct duct_pipe *pipe, unsigned want, bool blocking, enum duct_err *err)
+{
+    struct stream_pipe *sp = stream_of(pipe);
+    unsigned ready = 0;
+
+    (void)err;
+    if (pipe->end == DUCT_OK && stream_ended(sp->stream) != DUCT_OK)
+        di_pipe_end(pipe, stream_ended(sp->stream));
+    if (pipe->end != DUCT_OK)
+        return want;
+    if (sp->sends && sp->stream->held_back)
+        stream_push(sp);
+    if (want & DI_READY_DRAINED)
+        ask_to_drain(sp);
+    if (sp->in != NULL)
+        ready |= arm_receiver(sp, want, blocking);
+    if (pipe->end != DUCT_OK)
+        return want;
+    ready |= stream_pipe_ready(pipe, want & ~(unsigned)DI_READY_RECV);
+    if (ready == 0 && (want & (DI_READY_SEND | DI_READY_NEED | DI_READY_LEFT)))
+        stream_push(sp);
+    if (ready == 0)
+        sp->parks++;
+    return pipe->end != DUCT_OK ? want : ready;
+}
+
+/* The wait is over: nothing may take bytes that nobody waits for. */
+void stream_pipe_disarm(struct duct_pipe *pipe, unsigned want)
+{
+    struct stream_pipe *sp = stream_of(pipe);
+    struct di_io_op *op = &sp->ops[STREAM_OP_IN].op;
+
+    (void)want;
+    while (op->in_flight && op->kind != DI_IO_POLL) {
+        di_io_cancel(pipe->context->io, op);
+        if (di_io_wait(pipe->context->io, INT64_MAX) == DUCT_EOS)
+            break;
+    }
+}
+
+void stream_wait_for_room(struct stream_pipe *sp)
+{
+    struct stream *stream = sp->stream;
+    struct di_io_op *op = &sp->ops[STREAM_OP_OUT].op;
+
+    if (op->in_flight || sp->closing || sp->detaching)
+        return;
+    if (stream->out_fd < 0) {
+        stream->out_fd = fcntl(stream->fd, F_DUPFD_CLOEXEC, 0);
+        if (stream->out_fd < 0) {
+            di_pipe_end(&sp->pipe, di_fail_os(errno, "a second descriptor for a stream"));
+            return;
+        }
+        di_fork_close_in_child(stream->out_fd);
+    }
+    op->kind = DI_IO_POLL;
+    op->fd = stream->out_fd;
+    op->events = POLLOUT;
+    submit(sp, STREAM_OP_OUT);
+}
+
+/* ---- The exported descriptor ---- */
+
+void stream_signal(struct stream_pipe *sp)
+{
+    const uint64_t one = 1;
+    uint64_t count;
+
+    if (!sp->ops[STREAM_OP_IN].op.in_flight)
+        di_pipe_activate(&sp->pipe); /* to be armed before its context sleeps */
+    if (sp->exported < 0)
+        return;
+    bool up = stream_parse(sp) || sp->pipe.end != DUCT_OK;
+    if (up == sp->bell_up)
+        return;
+    sp->bell_up = up;
+    if ((up ? write(sp->bell, &one, sizeof(one)) : read(sp->bell, &count, sizeof(count))) < 0)
+        return; /* it was so before */
+}
+
+enum duct_err stream_pipe_fd(struct duct_pipe *pipe, int *fd)
+{
+    struct stream_pipe *sp = stream_of(pipe);
+
+    if (sp->exported < 0) {
+        struct epoll_event event = {.events = EPOLLIN};
+        int bell = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+        int made = epoll_create1(EPOLL_CLOEXEC);
+        if (bell < 0 || made < 0 || epoll_ctl(made, EPOLL_CTL_ADD, bell, &event) != 0 ||
+            epoll_ctl(made, EPOLL_CTL_ADD, sp->stream->fd, &event) != 0) {
+            enum duct_err err = di_fail_os(errno, "duct_pipe_fd: no descriptor for the pipe");
+            di_fork_close(bell);
+            di_fork_close(made);
+            return err;
+        }
+        di_fork_close_in_child(made);
+        di_fork_close_in_child(bell);
+        sp->bell = bell;
+        sp->bell_up = true;
+        sp->exported = made;
+        pipe->exported = true;
+    }
+    *fd = sp->exported;
+    return DUCT_OK;
+}
+
+/* ---- The loop's side ---- */
+
+static void free_handle(struct stream_pipe *sp)
+{
+    for (unsigned i = 0; i < STREAM_OPS; i++)
+        di_io_forget(sp->pipe.context->io, &sp->ops[i].op);
+    di_fork_close(sp->exported);
+    di_fork_close(sp->bell);
+    if (sp->in != NULL)
+        stream_in_close(sp->in);
+    stream_release(sp->stream);
+    di_pipe_free(&sp->pipe);
+}
+
+/* What a completion of the receiving operation brought, also while the handle moves: bytes are bytes. */
+static void arrived(struct stream_pipe *sp, struct di_io_op *op, int result)
+{
+    if (op->kind == DI_IO_POLL) {
+        if (result > 0 && !sp->detaching)
+            stream_pull(sp);
+        return;
+    }
+    if (result > 0)
+        stream_in_arrived(sp->in, (size_t)result, op->pieces, op->piece_count);
+    else if (result == 0 || result == DI_IO_FAILED)
+        sp->in->finished = true;
+    stream_settle(sp);
+}
+
+static void on_completion(struct di_io_op *op, int result)
+{
+    struct stream_op_slot *slot = (struct stream_op_slot *)op;
+    struct stream_pipe *sp = slot->owner;
+
+    sp->in_flight--;
+    if (sp->closing) {
+        if (sp->in_flight == 0)
+            free_handle(sp);
+        return;
+    }
+    if (slot == &sp->ops[STREAM_OP_IN])
+        arrived(sp, op, result);
+    else if (result != DI_IO_CANCELED && !sp->detaching)
+        stream_push(sp);
+    if (sp->detaching)
+        return;
+    stream_signal(sp);
+    sp->heard++;
+    di_pipe_activate(&sp->pipe);
+}
+
+void stream_pipe_adopted(struct duct_pipe *pipe)
+{
+    (void)pipe; /* nothing here knows its thread */
+}
+
+void stream_pipe_attach(struct duct_pipe *pipe)
+{
+    struct stream_pipe *sp = stream_of(pipe);
+    struct stream *stream = sp->stream;
+
+    for (unsigned i = 0; i < STREAM_OPS; i++)
+        sp->ops[i] = (struct stream_op_slot){.op = {.done = on_completion}, .owner = sp};
+    sp->ops[STREAM_OP_IN].op.fd = stream->fd;
+    sp->ops[STREAM_OP_IN].op.events = POLLIN | POLLRDHUP;
+    if (stream->split) {
+        enum stream_half half = sp->sends ? STREAM_SENDER : STREAM_RECEIVER;
+        pthread_mutex_lock(&stream->lock);
+        stream->stir_context[half] = pipe->context;
+        stream->stir[half] = &sp->stir;
+        pthread_mutex_unlock(&stream->lock);
+    }
+    if (sp->sends && stream->queue.bytes > 0)
+        stream_push(sp);
+}
+
+static void unstir(struct stream_pipe *sp)
+{
+    struct stream *stream = sp->stream;
+    enum stream_half half = sp->sends ? STREAM_SENDER : STREAM_RECEIVER;
+
+    if (!stream->split)
+        return;
+    pthread_mutex_lock(&stream->lock);
+    stream->stir[half] = NULL;
+    stream->stir_context[half] = NULL;
+    pthread_mutex_unlock(&stream->lock);
+}
+
+static void cancel_all(struct stream_pipe *sp)
+{
+    for (unsigned i = 0; i < STREAM_OPS; i++)
+        di_io_cancel(sp->pipe.context->io, &sp->ops[i].op);
+}
+
+void stream_pipe_detach(struct duct_pipe *pipe)
+{
+    struct stream_pipe *sp = stream_of(pipe);
+
+    sp->detaching = true;
+    unstir(sp);
+    cancel_all(sp);
+    /* Cancelling does not wait for anybody but the kernel. */
+    while (sp->in_flight > 0) {
+        if (di_io_wait(pipe->context->io, INT64_MAX) == DUCT_EOS)
+            break;
+    }
+    di_context_signal(pipe->context);
+    for (unsigned i = 0; i < STREAM_OPS; i++)
+        di_io_forget(pipe->context->io, &sp->ops[i].op);
+    /* What was posted to the old context refers to this handle, which may be gone when it gets there. */
+    di_context_run_posts(pipe->context);
+    sp->detaching = false;
+}
+
+void stream_pipe_close(struct duct_pipe *pipe, uint32_t code, const char *text)
+{
+    struct stream_pipe *sp = stream_of(pipe);
+    struct duct_context *context = pipe->context;
+
+    unstir(sp);
+    sp->closing = true;
+    /* It is off its context's lists, and stays so. */
+    if (pipe->end == DUCT_OK)
+        pipe->end = DUCT_ECLOSED;
+    /* What the peer sent and nobody took would have the kernel reset the connection, and what we sent with it. */
+    if (sp->in != NULL) {
+        sp->in->discarding = true;
+        stream_pull(sp);
+    }
+    stream_send_close(sp, DUCT_ECLOSED, code, text);
+    stream_end(sp->stream, DUCT_ECLOSED);
+    /* Nobody posts any more; what was posted refers to this handle. */
+    di_context_run_posts(context);
+    cancel_all(sp);
+    if (sp->in_flight == 0)
+        free_handle(sp);
+    /* Reaps what was cancelled, so that descriptors do not wait for the caller's next wait. */
+    else if (di_context_reap(context) == DUCT_EOS)
+        di_log(DUCT_LOG_ERROR,
+               "the context's loop failed; a closed pipe stays until it is closed too");
+}
