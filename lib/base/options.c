@@ -76,10 +76,10 @@ static const struct option options[] = {
     {"handshake", TIME, FIELD(handshake_ns), 1, INT64_MAX, 2 * DUCT_SECOND, NULL},
     {"linger", TIME, FIELD(linger_ns), 0, INT64_MAX, 0, NULL},
     {"wait_listener", FLAG, FIELD(wait_for_listener), DUCT_NO, DUCT_YES, DUCT_NO, NULL},
-    {"reuseport", FLAG, FIELD(reuse_port), DUCT_NO, DUCT_YES, DUCT_NO, NULL},
     {"backlog", COUNT, FIELD(backlog), 1, 65535, 128, NULL},
     {"durable", FLAG, FIELD(durable), DUCT_NO, DUCT_YES, DUCT_NO, NULL},
     [DIR] = {"dir", PATH, FIELD(dir), 0, 0, 0, NULL},
+    {"reuseport", FLAG, FIELD(reuse_port), DUCT_NO, DUCT_YES, DUCT_NO, NULL},
 };
 
 enum { OPTION_COUNT = sizeof options / sizeof options[0] };
