@@ -308,7 +308,7 @@ enum duct_err stream_pipe_loan(struct duct_pipe *pipe, size_t size, size_t align
 {
     struct stream *stream = stream_of(pipe)->stream;
     struct stream_loans *loans = &stream->loans;
-    uint32_t place;
+    uint32_t place = 0;
     enum duct_err err;
 
     if (size > stream->rules.message_max)

@@ -229,5 +229,8 @@ static enum duct_err listen_tcp(struct duct_context *context, const struct di_ur
     return stream_listen(context, &scheme, url, options, listener);
 }
 
-const struct di_transport di_transport_tcp = {
-    .scheme = "tcp", .dial_ops = &stream_dial_ops, .dial = dial, .listen = listen_tcp};
+const struct di_transport di_transport_tcp = {.scheme = "tcp",
+                                              .costly_looks = true,
+                                              .dial_ops = &stream_dial_ops,
+                                              .dial = dial,
+                                              .listen = listen_tcp};

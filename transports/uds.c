@@ -167,5 +167,8 @@ static enum duct_err listen_uds(struct duct_context *context, const struct di_ur
     return stream_listen(context, &scheme, url, options, listener);
 }
 
-const struct di_transport di_transport_uds = {
-    .scheme = "uds", .dial_ops = &stream_dial_ops, .dial = dial, .listen = listen_uds};
+const struct di_transport di_transport_uds = {.scheme = "uds",
+                                              .costly_looks = true,
+                                              .dial_ops = &stream_dial_ops,
+                                              .dial = dial,
+                                              .listen = listen_uds};

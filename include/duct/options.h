@@ -75,7 +75,7 @@ struct duct_options {
 
     /* Waiting. All four can be changed while the pipe is open: duct_pipe_set_waiting(). */
     enum duct_wait wait;
-    int64_t spin_ns; /* [spin] 20 µs with two or more cores, else 0; negative: 0 */
+    int64_t spin_ns; /* [spin] 20 µs with two or more cores, else and over streams 0; negative: 0 */
     enum duct_bell bell;
     enum duct_fence fence;
 

@@ -24,7 +24,8 @@ enum duct_err duct_listen(struct duct_listener **listener, const char *url,
     if (transport == NULL)
         return di_fail(DUCT_EINVAL, "listen %s: no scheme \"%s\"; expected one of %s", url,
                        parsed.scheme, di_transport_names());
-    if ((err = di_options_merge(&merged, options, &parsed, di_cpus())) != DUCT_OK)
+    if ((err = di_options_merge(&merged, options, &parsed,
+                                transport->costly_looks ? 1 : di_cpus())) != DUCT_OK)
         return err;
     err = transport->listen(context, &parsed, &merged, listener);
     di_options_fini(&merged);

@@ -141,7 +141,8 @@ enum duct_err duct_dial(struct duct_pipe **pipe, const char *url,
     if (transport == NULL)
         return di_fail(DUCT_EINVAL, "dial %s: no scheme \"%s\"; expected one of %s", url,
                        parsed.scheme, di_transport_names());
-    if ((err = di_options_merge(&merged, options, &parsed, di_cpus())) != DUCT_OK)
+    if ((err = di_options_merge(&merged, options, &parsed,
+                                transport->costly_looks ? 1 : di_cpus())) != DUCT_OK)
         return err;
     err = transport->dial(context, &parsed, &merged, &dial);
     if (err == DUCT_OK) {

@@ -134,6 +134,8 @@ struct di_listener_ops {
 struct di_transport {
     const char *scheme;
     const struct di_dial_ops *dial_ops;
+    /* A look at the pipe is a system call: no spinning unless it is asked for. */
+    bool costly_looks;
     /* Begins to dial. NOTFOUND at once if nobody listens. options live until dial_ops->close. */
     enum duct_err (*dial)(struct duct_context *context, const struct di_url *url,
                           const struct di_options *options, void **dial);
