@@ -101,10 +101,23 @@ static void set_state(struct durable_pipe *self, enum duct_state state, enum duc
     di_pipe_activate(&self->pipe);
 }
 
+/* A peer may have come, sent, and gone, before the two ever met: what it left lies in its files. */
+static void find_files(struct durable_pipe *self)
+{
+    if (self->durable->met || self->closing)
+        return;
+    if (durable_result(self, di_durable_meet(self->durable)) == DUCT_OK && self->durable->met) {
+        durable_pipe_adopted(&self->pipe);
+        di_pipe_activate(&self->pipe);
+    }
+}
+
 /* Connects, or waits for the listener's socket to appear. */
 static void find_listener(struct durable_pipe *self)
 {
     int socket;
+
+    find_files(self);
 
     if (self->listening || self->closing || self->meeting.socket >= 0 || self->link.socket >= 0 ||
         self->tries >= TRIES_MAX)
@@ -166,6 +179,7 @@ void durable_meeting_failed(struct durable_pipe *self, enum duct_err err)
     di_log(DUCT_LOG_INFO, "the durable pipe %s met a peer and parted: %s", self->durable->end.name,
            self->meet_detail);
     durable_meet_drop(self);
+    find_files(self);
     di_pipe_activate(&self->pipe);
     if (self->listening)
         durable_submit(self, OP_LISTEN);

@@ -179,6 +179,23 @@ Test(ends, a_pipe_outlives_its_listener_s_handle)
     duct_pipe_close(two);
 }
 
+/* One that came, sent and went without ever having met the other. */
+Test(ends, what_a_passer_by_left_is_found)
+{
+    struct duct_pipe *one, *two;
+    struct duct_event events[4];
+    size_t count;
+
+    cr_assert_eq(dial(&one, url("")), DUCT_OK);
+    cr_assert_eq(duct_context_wait(contexts[0], events, 4, &count, 0), DUCT_OK);
+    cr_assert_eq(listen_at(&two, url("")), DUCT_OK);
+    send_number(two, 1);
+    stop_listening(two);
+    cr_assert_eq(duct_context_wait(contexts[0], events, 4, &count, DUCT_SECOND), DUCT_OK);
+    expect(one, 1, false);
+    duct_pipe_close(one);
+}
+
 Test(ends, states_are_events)
 {
     struct duct_pipe *one, *two;
