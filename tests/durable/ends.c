@@ -389,6 +389,27 @@ Test(ends, damage_is_refused_with_the_way_out)
     refused(DUCT_ECORRUPT, "shmreap --discard --name x");
 }
 
+/* A sender that died in the middle of a message of several slots left stamps past its tail: the next message
+ * may be shorter, and what was left behind it is none. */
+Test(ends, a_message_begun_is_none)
+{
+    struct duct_pipe *one, *two;
+    const uint64_t stamps[2] = {3, 4};
+
+    fresh();
+    /* Slots of positions 2 and 3, of a message at 1 whose first stamp was never stored. */
+    change("x.dial", 4096 + 2 * 64, &stamps[0], 8);
+    change("x.dial", 4096 + 3 * 64, &stamps[1], 8);
+    cr_assert_eq(dial(&one, url("")), DUCT_OK, "%s", duct_err_detail());
+    send_number(one, 2);
+    duct_pipe_close(one);
+    cr_assert_eq(listen_at(&two, url("")), DUCT_OK);
+    expect(two, 1, false);
+    expect(two, 2, false);
+    nothing(two);
+    stop_listening(two);
+}
+
 Test(ends, one_end_made_anew_is_refused)
 {
     struct duct_pipe *one, *two;
