@@ -29,6 +29,25 @@ static void check_hello(const uint8_t *bytes, size_t size, uint64_t session)
     FUZZ_CHECK(((hello.has | hello.needs) & ~DI_CAPS_KNOWN) == 0);
     FUZZ_CHECK(hello.session != 0 && (session == 0 || hello.session == session));
     FUZZ_CHECK(hello.blocks >= 1 && hello.blocks <= DI_BLOCKS_MAX);
+    struct di_boot_hello made;
+    di_boot_make_hello(&made, hello.session, hello.has, hello.blocks, hello.slots);
+    FUZZ_CHECK(made.magic == hello.magic && made.layout == hello.layout &&
+               made.session == hello.session && made.blocks == hello.blocks);
+    /* One end or the other may mean a durable pipe: it is agreed, or refused. */
+    bool both = (hello.has & hello.needs & DI_CAP_DURABLE) != 0;
+    bool neither = ((hello.has | hello.needs) & DI_CAP_DURABLE) == 0;
+    FUZZ_CHECK((di_boot_check_durable(&hello, true) == DUCT_OK) == both);
+    FUZZ_CHECK((di_boot_check_durable(&hello, false) == DUCT_OK) == neither);
+}
+
+static void check_ends(const uint8_t *bytes, size_t size, uint64_t session)
+{
+    struct di_boot_durable ends;
+
+    if (!di_boot_check_ends(bytes, size, session, &ends))
+        return;
+    FUZZ_CHECK(size == sizeof(ends) && memcmp(&ends, bytes, size) == 0);
+    FUZZ_CHECK(ends.type == DI_BOOT_DURABLE && ends.session == session && ends.id != 0);
 }
 
 static void check_end(const uint8_t *bytes, size_t size, enum di_boot_type type)
@@ -83,6 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_end(bytes, given, DI_BOOT_REFUSE);
     check_end(bytes, given, DI_BOOT_CLOSE);
     check_notes(bytes, given, session);
+    check_ends(bytes, given, session);
     free(bytes);
     return 0;
 }

@@ -58,12 +58,56 @@ static void check_again(const struct di_options *first)
         FUZZ_CHECK(second.o.allow_uids[i] == first->o.allow_uids[i]);
     struct duct_options own = second.o;
     own.allow_uids = first->o.allow_uids;
+    FUZZ_CHECK((own.dir == NULL) == (first->o.dir == NULL));
+    FUZZ_CHECK(own.dir == NULL || strcmp(own.dir, first->o.dir) == 0);
+    own.dir = first->o.dir;
     FUZZ_CHECK(memcmp(&own, &first->o, sizeof(own)) == 0);
     di_options_fini(&second);
 }
 
+/*
+ * Options as a program gives them, any bytes in each, and an address that may say otherwise. An input of this
+ * kind begins with a byte that no address has.
+ */
+enum { STRUCT_MARK = 0x01 };
+
+static void given_options(struct input *in)
+{
+    static const uint32_t uids[3] = {0, 1000, UINT32_MAX};
+    struct duct_options options;
+    struct di_options merged;
+    struct di_url url;
+    char text[DI_URL_MAX + 2] = {0};
+    uint8_t how = input_byte(in);
+
+    input_bytes(in, &options, sizeof(options));
+    if (how & 1)
+        options.size = sizeof(options);
+    options.context = NULL;
+    options.allow_uids = how & 2 ? uids : NULL;
+    if (options.allow_uids != NULL && options.allow_uid_count <= 1024)
+        options.allow_uid_count %= 4;
+    options.dir = how & 4 ? "/tmp" : how & 8 ? "elsewhere" : NULL;
+    input_bytes(in, text, in->left < DI_URL_MAX ? in->left : DI_URL_MAX);
+    bool addressed = di_url_parse(&url, text) == DUCT_OK;
+    enum duct_err err = di_options_merge(&merged, &options, addressed ? &url : NULL, 1);
+    if (err != DUCT_OK) {
+        check_detail(err);
+        return;
+    }
+    check_values(&merged.o);
+    check_again(&merged);
+    di_options_fini(&merged);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    struct input in = {.at = data, .left = size};
+    if (size > 0 && input_byte(&in) == STRUCT_MARK) {
+        given_options(&in);
+        return 0;
+    }
+    FUZZ_CHECK(di_url_parse(NULL, NULL) == DUCT_EINVAL);
     char *text = malloc(size + 1);
     struct di_url url;
     struct di_options merged;

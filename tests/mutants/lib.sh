@@ -58,16 +58,14 @@ copy_tree()
 		while IFS= read -r -d '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done |
 		tar -c --null -T -) | tar -x -C "$src"
 	[ ! -f "$tree/ever" ] || (cd "$src" && sort -u "$tree/ever" | xargs -r touch -c)
-	rm -f "$tree/mutated"
+	rm -rf "$tree/mutated" "$tree/pristine"
 }
 
 restore()
 {
 	[ -f "$tree/mutated" ] || return 0
-	while read -r file; do
-		cp "$root/$file" "$src/$file"
-	done <"$tree/mutated"
-	rm "$tree/mutated"
+	cp -R "$tree/pristine/." "$src"
+	rm -r "$tree/mutated" "$tree/pristine"
 }
 
 configure() # preset
@@ -129,6 +127,8 @@ try_mutant() # name; prints killed, or what else
 	fi
 	sed -n 's/^--- a\///p' "$here/$name.patch" >"$tree/mutated"
 	cat "$tree/mutated" >>"$tree/ever"
+	mkdir -p "$tree/pristine"
+	(cd "$src" && xargs cp --parents -t "$tree/pristine") <"$tree/mutated"
 	patch -d "$src" -p1 -s -F0 --no-backup-if-mismatch <"$here/$name.patch" >&2 || { echo STALE; return; }
 	says=$(field "$name" Says)
 	if [ "$what" = build ]; then

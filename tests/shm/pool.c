@@ -155,6 +155,26 @@ Test(pool, random_model)
     }
 }
 
+/* A loan is found by its own reference, while it is one, and by no other. */
+Test(pool, a_loan_is_found_by_its_name)
+{
+    struct reference *r = malloc(sizeof(*r));
+
+    open_reference(r, 4096, 16384, 1);
+    uint32_t index = di_pool_take(&r->pool, 100, DI_LINE);
+    uint64_t ref = di_block_ref(index, r->pool.blocks[index].generation);
+    cr_assert_eq(di_pool_loaned(&r->pool, ref), &r->pool.blocks[index]);
+    cr_assert_null(di_pool_loaned(&r->pool, ref + (1ull << 32)));
+    cr_assert_null(di_pool_loaned(&r->pool, di_block_ref(r->pool.block_count, 1)));
+    cr_assert_null(di_pool_loaned(&r->pool, di_block_ref(UINT32_MAX, 1)));
+    di_pool_mark_sent(&r->pool, &r->pool.blocks[index]);
+    cr_assert_null(di_pool_loaned(&r->pool, ref));
+    cr_assert(!di_pool_give_back(&r->pool, ref, DI_BLOCK_LOANED));
+    cr_assert(di_pool_give_back(&r->pool, ref, DI_BLOCK_SENT));
+    close_reference(r);
+    free(r);
+}
+
 /* ---- The return ring, from a peer that lies ---- */
 
 struct returning {
