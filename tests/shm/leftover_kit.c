@@ -130,9 +130,10 @@ void kit_durable(const struct kit *kit, const char *name, uint64_t sent, uint64_
     static struct book listening, dialling;
 
     fill(&listening, name, DI_END_LISTEN, 1, sent);
-    fill(&dialling, name, DI_END_DIAL, 2, 0);
+    fill(&dialling, name, DI_END_DIAL, 2, sent);
     book_bind(&listening, 2, 100);
     book_bind(&dialling, 1, 100);
+    book_release(&listening, 100 + sent, 100 + sent);
     book_release(&dialling, 100 + released, 100 + released);
     save(kit, &listening, name, DI_END_LISTEN);
     save(kit, &dialling, name, DI_END_DIAL);

@@ -26,7 +26,8 @@ void kit_socket(const struct kit *kit, const char *name);
 
 /*
  * What two killed ends of a durable pipe leave: the one that listens sent `sent` messages, of which the
- * other released `released`.
+ * other released `released`; and got as many, and released all of them. No slot was used again, so that one
+ * outbox alone would call all of it undelivered.
  */
 void kit_durable(const struct kit *kit, const char *name, uint64_t sent, uint64_t released);
 /* Both files of one end that sent so many to nobody yet. */

@@ -15,7 +15,8 @@
 /*
  * A removal, stopped before and after every one of its system calls in turn, by ptrace, and there either
  * killed: the next run completes; or overtaken by a second janitor: one of the two is told that it removed
- * it; or overtaken by an owner that comes back: if it got its lock, its files stay.
+ * it; or overtaken by an owner that comes back: if it got its lock, its files stay; or by both, one after the
+ * other, so that what it holds has no name any more.
  */
 static struct kit kit;
 
@@ -208,13 +209,38 @@ static void then_owned(pid_t pid, int step, bool is_socket)
         wrong("an owner came back: files left", step, kit_files(&kit));
 }
 
-enum then { KILLED, OVERTAKEN, OWNED, THENS };
-
 struct scene {
     const char *name;
     void (*leave)(void);
     bool is_socket, full;
 };
+
+/* All of it was removed and made anew, by an owner that has only just taken its lock. */
+static void then_reborn(pid_t pid, int step, const struct scene *scene)
+{
+    const char *file = scene->is_socket ? "it.lock" : "it.listen";
+    bool taken = false;
+
+    reap_once(scene->full);
+    int fd = -1;
+    if (kit_files(&kit) == 0) {
+        if (!scene->is_socket)
+            leave_durable();
+        fd = openat(kit.dir.fd, file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (fd < 0 || di_lock_take(fd, &taken) != DUCT_OK || !taken)
+            wrong("a new owner", step, fd);
+    }
+    int removed = finish(pid);
+    if (taken && !di_names_this(kit.dir.fd, file, fd))
+        wrong("a new owner lost its files; removals", step, removed);
+    if (fd >= 0)
+        close(fd);
+    reap_once(true);
+    if (kit_files(&kit) != 0)
+        wrong("a new owner came: files left", step, kit_files(&kit));
+}
+
+enum then { KILLED, OVERTAKEN, OWNED, REBORN, THENS };
 
 /* How many stops there were. */
 static int walk(const struct scene *scene, enum then then)
@@ -241,8 +267,10 @@ static int walk(const struct scene *scene, enum then then)
             then_killed(pid, step, scene->full);
         else if (then == OVERTAKEN)
             then_overtaken(pid, step, scene->full);
-        else
+        else if (then == OWNED)
             then_owned(pid, step, scene->is_socket);
+        else
+            then_reborn(pid, step, scene);
     }
 }
 
