@@ -346,11 +346,29 @@ static void read_watch(struct durable_pipe *self)
 
 /* ---- The loop's side ---- */
 
+/* The loop cannot watch that descriptor. To ask it again would be to ask without a pause: the pipe goes on
+ * without a peer, and says why; one that cannot hear dialers, until it is opened anew or moved. */
+static void deaf(struct durable_pipe *self, enum durable_op which)
+{
+    enum duct_err err = di_fail(DUCT_ELIMIT, DI_IO_FAILED_TEXT);
+
+    di_log(DUCT_LOG_WARN, "the durable pipe %s: %s", self->durable->end.name, duct_err_detail());
+    if (which == OP_MEET)
+        durable_meeting_failed(self, err);
+    else if (which == OP_LINK)
+        durable_link_lost(self, err);
+}
+
 static void run(struct durable_pipe *self, enum durable_op which, int result)
 {
     if (result == DI_IO_CANCELED || (result == DI_IO_FAILED && which == OP_LINK_PID))
         return;
     self->heard++;
+    if (result == DI_IO_FAILED) {
+        deaf(self, which);
+        di_pipe_activate(&self->pipe);
+        return;
+    }
     switch (which) {
     case OP_LISTEN:
         take_dialer(self);

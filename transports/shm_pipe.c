@@ -222,6 +222,22 @@ static void stats(struct duct_pipe *pipe, struct duct_pipe_stats *all)
     }
 }
 
+/* ---- Ends that this side makes ---- */
+
+enum duct_err shm_pipe_corrupt(struct shm_pipe *shm, enum duct_err err)
+{
+    link_hang_up(shm->link, DUCT_ECORRUPT, 0,
+                 "the other side found this one's memory inconsistent");
+    di_pipe_end(&shm->pipe, err);
+    return err;
+}
+
+void shm_pipe_deaf(struct shm_pipe *shm)
+{
+    link_hang_up(shm->link, DUCT_ELIMIT, 0, "the other side cannot watch its control socket");
+    di_pipe_end(&shm->pipe, di_fail(DUCT_ELIMIT, DI_IO_FAILED_TEXT));
+}
+
 const struct di_pipe_ops shm_pipe_ops = {
     .scheme = "shm",
     .loan = shm_pipe_loan,

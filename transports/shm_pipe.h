@@ -104,6 +104,10 @@ enum di_doorbell shm_pipe_doorbell(struct shm_pipe *shm, enum link_half half);
 /* A lane said CORRUPT: ends the pipe, and tells the peer. Returns err. */
 enum duct_err shm_pipe_corrupt(struct shm_pipe *shm, enum duct_err err);
 
+/* The loop cannot watch the control socket: ends the pipe, and tells the peer. To ask the loop again would be to
+ * ask without a pause, and a pipe that is not watched would outlive its peer. */
+void shm_pipe_deaf(struct shm_pipe *shm);
+
 /* What the lane of a pipe returned, with the ends it knows of. */
 static inline enum duct_err shm_pipe_result(struct shm_pipe *shm, enum duct_err err)
 {

@@ -46,14 +46,6 @@ static void signal_exported(struct shm_pipe *shm)
 
 /* ---- The end ---- */
 
-enum duct_err shm_pipe_corrupt(struct shm_pipe *shm, enum duct_err err)
-{
-    link_hang_up(shm->link, DUCT_ECORRUPT, 0,
-                 "the other side found this one's memory inconsistent");
-    di_pipe_end(&shm->pipe, err);
-    return err;
-}
-
 /* Reads the control socket. True if there is more than one turn may read. */
 static bool read_news(struct shm_pipe *shm)
 {
@@ -368,6 +360,11 @@ static void on_completion(struct di_io_op *op, int result)
         return;
     switch (which) {
     case OP_SOCKET:
+        if (result == DI_IO_FAILED) {
+            shm_pipe_deaf(shm);
+            signal_exported(shm);
+            break;
+        }
         /* Stopped before EAGAIN: ask anew, or an edge-triggered loop says nothing. */
         if (read_news(shm))
             di_io_forget(shm->pipe.context->io, op);
