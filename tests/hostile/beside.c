@@ -37,7 +37,6 @@ static struct duct_context *open_context(enum duct_io io)
 
     options.io = io;
     GIVES(duct_context_open(&context, &options), DUCT_OK);
-    meter_context(context);
     return context;
 }
 
@@ -61,6 +60,9 @@ static void open_all(struct beside *b, enum duct_io io, const char *query, const
         GIVES(duct_accept(b->listener, &b->here[i], SOON), DUCT_OK);
     MUST(pthread_join(thread, NULL) == 0);
     MUST(duct_context_adopt(b->clients) == DUCT_OK);
+    /* From here on this thread turns both loops. */
+    meter_context(b->server);
+    meter_context(b->clients);
     for (unsigned i = 0; i < HONEST; i++)
         duct_pipe_set_user(b->here[i], &b->here[i]);
 }
