@@ -90,7 +90,8 @@ DUCT_API void duct_context_wake(struct duct_context *context);
  * A descriptor for a foreign event loop: readable (level-triggered) exactly while duct_context_wait()
  * with a timeout of 0 would do something: it starts readable, and becomes unreadable only when such a
  * call, or a receive, found everything empty. It belongs to the context: do not read, write or close
- * it. Owner thread.
+ * it. A thread with a context on io_uring may see an epoll_wait() of its own return EINTR without a signal,
+ * when the kernel has news for that context: ask again. Owner thread.
  */
 DUCT_API enum duct_err duct_context_fd(struct duct_context *context, int *fd) DUCT_NODISCARD;
 
