@@ -19,9 +19,10 @@ enum duct_err stream_pipe_send_batch(struct duct_pipe *pipe, struct duct_msg *ms
     while (i < count && (err = stream_send_one(sp, &msgs[i], true)) == DUCT_OK)
         i++;
     enum duct_err pushed = sp->stream->held_back ? stream_push_locked(sp) : DUCT_OK;
+    err = stream_left(sp, i > 0 ? DUCT_OK : pushed != DUCT_OK ? pushed : err);
     stream_unlock(sp->stream);
     *done = i;
-    return pushed != DUCT_OK && i == 0 ? pushed : err;
+    return err;
 }
 
 enum duct_err stream_pipe_write_batch(struct duct_pipe *pipe, const struct duct_view *views,
@@ -38,9 +39,10 @@ enum duct_err stream_pipe_write_batch(struct duct_pipe *pipe, const struct duct_
             break;
     }
     enum duct_err pushed = sp->stream->held_back ? stream_push_locked(sp) : DUCT_OK;
+    err = stream_left(sp, i > 0 ? DUCT_OK : pushed != DUCT_OK ? pushed : err);
     stream_unlock(sp->stream);
     *done = i;
-    return pushed != DUCT_OK && i == 0 ? pushed : err;
+    return err;
 }
 
 void stream_pipe_flush(struct duct_pipe *pipe)

@@ -228,7 +228,7 @@ enum duct_err stream_pipe_write(struct duct_pipe *pipe, const void *data, size_t
     struct stream_pipe *sp = stream_of(pipe);
 
     stream_lock(sp->stream);
-    enum duct_err err = stream_write_one(sp, data, size, tag, false);
+    enum duct_err err = stream_left(sp, stream_write_one(sp, data, size, tag, false));
     stream_unlock(sp->stream);
     return err;
 }
@@ -252,6 +252,7 @@ enum duct_err stream_pipe_writev(struct duct_pipe *pipe, const struct iovec *giv
             err = send_pieces(sp, pieces, (uint32_t)count, size, tag, false);
         if (err == DUCT_OK)
             account(sp->stream, size);
+        err = stream_left(sp, err);
         stream_unlock(sp->stream);
         return err;
     }
@@ -458,7 +459,8 @@ enum duct_err stream_pipe_send(struct duct_pipe *pipe, struct duct_msg *msg)
     struct stream_pipe *sp = stream_of(pipe);
 
     stream_lock(sp->stream);
-    enum duct_err err = stream_send_one(sp, msg, (msg->flags & DUCT_MSG_MORE) != 0);
+    enum duct_err err =
+        stream_left(sp, stream_send_one(sp, msg, (msg->flags & DUCT_MSG_MORE) != 0));
     stream_unlock(sp->stream);
     return err;
 }

@@ -9,6 +9,15 @@ enum duct_err stream_send_one(struct stream_pipe *sp, struct duct_msg *msg,
                               bool more) DUCT_NODISCARD;
 enum duct_err stream_write_one(struct stream_pipe *sp, const void *data, size_t size, uint64_t tag,
                                bool more) DUCT_NODISCARD;
+
+/* What a send returns to core: DI_LEFT if it was taken and waits for the kernel. Under the lock. */
+static inline enum duct_err stream_left(const struct stream_pipe *sp, enum duct_err err)
+{
+    bool waits = sp->stream->queue.bytes > 0 && !sp->stream->held_back;
+
+    return err == DUCT_OK && waits ? (enum duct_err)DI_LEFT : err;
+}
+
 enum duct_err stream_push_locked(struct stream_pipe *sp) DUCT_NODISCARD;
 
 #endif

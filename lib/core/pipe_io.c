@@ -39,12 +39,23 @@ static enum duct_err again_leave(struct duct_pipe *pipe, void *args)
  */
 static enum duct_err left(struct duct_pipe *pipe, enum duct_err err, int64_t timeout_ns)
 {
-    if (likely(!pipe->ops->pulled) || err != DUCT_OK || timeout_ns <= 0 || pipe->context->running ||
-        again_leave(pipe, NULL) == DUCT_OK)
+    if (err != (enum duct_err)DI_LEFT)
         return err;
-    enum duct_err ignored = di_pipe_wait(pipe, DI_READY_LEFT, timeout_ns, again_leave, NULL);
-    (void)ignored;
+    if (timeout_ns > 0 && !pipe->context->running) {
+        enum duct_err ignored = di_pipe_wait(pipe, DI_READY_LEFT, timeout_ns, again_leave, NULL);
+        (void)ignored;
+    }
     return DUCT_OK;
+}
+
+/* What follows a first try that was not simply OK. Apart, so that the way of most calls is short. */
+static __attribute__((noinline)) enum duct_err send_slowly(struct duct_pipe *pipe,
+                                                           enum duct_err err, int64_t timeout_ns,
+                                                           di_try_fn *again, struct transfer *args)
+{
+    if (err == DUCT_EAGAIN)
+        err = di_pipe_wait(pipe, DI_READY_NEED, timeout_ns, again, args);
+    return left(pipe, err, timeout_ns);
 }
 
 static enum duct_err again_send(struct duct_pipe *pipe, void *args)
@@ -61,10 +72,10 @@ enum duct_err duct_send(struct duct_pipe *pipe, struct duct_msg *msg, int64_t ti
     if (msg == NULL)
         return missing("duct_send", "msg");
     err = pipe->ops->send(pipe, msg);
-    if (likely(err != DUCT_EAGAIN))
-        return left(pipe, err, timeout_ns);
+    if (likely(err == DUCT_OK))
+        return err;
     struct transfer args = {.msgs = msg};
-    return left(pipe, di_pipe_wait(pipe, DI_READY_NEED, timeout_ns, again_send, &args), timeout_ns);
+    return send_slowly(pipe, err, timeout_ns, again_send, &args);
 }
 
 static enum duct_err again_recv(struct duct_pipe *pipe, void *args)
@@ -104,11 +115,10 @@ enum duct_err duct_write(struct duct_pipe *pipe, const void *data, size_t size, 
     if (data == NULL && size != 0)
         return missing("duct_write", "data");
     err = pipe->ops->write(pipe, data, size, tag);
-    if (likely(err != DUCT_EAGAIN))
-        return left(pipe, err, timeout_ns);
+    if (likely(err == DUCT_OK))
+        return err;
     struct transfer args = {.in = data, .size = size, .tag = tag};
-    return left(pipe, di_pipe_wait(pipe, DI_READY_NEED, timeout_ns, again_write, &args),
-                timeout_ns);
+    return send_slowly(pipe, err, timeout_ns, again_write, &args);
 }
 
 static enum duct_err again_writev(struct duct_pipe *pipe, void *args)
@@ -136,11 +146,10 @@ enum duct_err duct_writev(struct duct_pipe *pipe, const struct iovec *pieces, si
             return di_fail(DUCT_ETOOBIG, "duct_writev: the pieces are longer than any memory");
     }
     err = pipe->ops->writev(pipe, pieces, count, size, tag);
-    if (likely(err != DUCT_EAGAIN))
-        return left(pipe, err, timeout_ns);
+    if (likely(err == DUCT_OK))
+        return err;
     struct transfer args = {.pieces = pieces, .count = count, .size = size, .tag = tag};
-    return left(pipe, di_pipe_wait(pipe, DI_READY_NEED, timeout_ns, again_writev, &args),
-                timeout_ns);
+    return send_slowly(pipe, err, timeout_ns, again_writev, &args);
 }
 
 static enum duct_err again_read(struct duct_pipe *pipe, void *args)
@@ -173,7 +182,7 @@ enum duct_err duct_read(struct duct_pipe *pipe, void *data, size_t capacity, siz
  */
 static enum duct_err batch_result(enum duct_err err, size_t done)
 {
-    return done > 0 ? DUCT_OK : err;
+    return done > 0 && err != (enum duct_err)DI_LEFT ? DUCT_OK : err;
 }
 
 static enum duct_err again_send_batch(struct duct_pipe *pipe, void *args)
@@ -229,9 +238,11 @@ static enum duct_err batch(struct duct_pipe *pipe, unsigned want, int64_t timeou
     if (args->msgs == NULL && args->views == NULL && args->buffers == NULL)
         return missing("a batch", "the array");
     err = try(pipe, args);
+    if (likely(err == DUCT_OK))
+        return err;
     if (err == DUCT_EAGAIN)
         err = di_pipe_wait(pipe, want, timeout_ns, try, args);
-    return want == DI_READY_RECV ? err : left(pipe, err, timeout_ns);
+    return left(pipe, err, timeout_ns);
 }
 
 enum duct_err duct_send_batch(struct duct_pipe *pipe, struct duct_msg *msgs, size_t count,

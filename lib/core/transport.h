@@ -35,6 +35,10 @@ enum {
     DI_READY_LEFT = 16    /* nothing that was sent waits in this process */
 };
 
+/* What send, write, writev and their batches return instead of OK, when the message was taken but waits in this
+ * process for the kernel: a call that was given time waits for DI_READY_LEFT, and the program sees OK. */
+enum { DI_LEFT = 1 << 16 };
+
 /*
  * Operations of one pipe. send, write and friends publish before they return; on any error the
  * message is still the caller's. EAGAIN: no room, no block, nothing there. What has ended: recv and
@@ -44,8 +48,7 @@ enum {
 struct di_pipe_ops {
     const char *scheme;
 
-    /* Messages pass through the kernel: look() is asked to fetch them where nobody waits, and a send that waits does
-     * so until what it sent has left. */
+    /* Messages pass through the kernel: look() is asked to fetch them where nobody waits. */
     bool pulled;
 
     enum duct_err (*loan)(struct duct_pipe *pipe, size_t size, size_t align, struct duct_msg *msg);
