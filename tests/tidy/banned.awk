@@ -9,6 +9,7 @@ BEGIN {
 	unbounded = "(strcpy|strcat|stpcpy|sprintf|vsprintf|gets|atoi|atol|atoll|atof|strtok|alloca)"
 	signals = "(signal|sigaction|sigprocmask|pthread_sigmask)"
 	shells = "(system|popen)"
+	clocks = "(gettimeofday|time|ftime|timespec_get)"
 	sleeps = "(sleep|usleep|nanosleep|clock_nanosleep|thrd_sleep)"
 }
 
@@ -22,6 +23,14 @@ FILENAME ~ /^(lib|shm|transports)\// {
 		finding("a library does not print: use di_log()")
 	if (code ~ word "(volatile|__volatile__)([^A-Za-z0-9_]|$)")
 		finding("volatile orders nothing: use an atomic")
+}
+
+# A deadline by the wall clock ends wrong when that is set, one by the boot clock after a suspend. Files alone
+# are dated by it.
+FILENAME ~ /^(lib|shm|transports)\// && FILENAME !~ /^shm\/(leftover|durable_make)\.c$/ {
+	check(clocks, "only the monotonic clock counts")
+	if (code ~ word "CLOCK_(REALTIME|REALTIME_COARSE|TAI|BOOTTIME|REALTIME_ALARM|BOOTTIME_ALARM)([^A-Za-z0-9_]|$)")
+		finding("only the monotonic clock counts")
 }
 
 FILENAME ~ /^(lib|shm|transports|tests|fuzz)\// {
