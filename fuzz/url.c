@@ -74,23 +74,27 @@ enum { STRUCT_MARK = 0x01 };
 static void given_options(struct input *in)
 {
     static const uint32_t uids[3] = {0, 1000, UINT32_MAX};
-    struct duct_options options;
+    /* A newer program's struct is longer: as long as its size may say. */
+    union {
+        struct duct_options options;
+        unsigned char bytes[4096];
+    } given = {.bytes = {0}};
     struct di_options merged;
     struct di_url url;
     char text[DI_URL_MAX + 2] = {0};
     uint8_t how = input_byte(in);
 
-    input_bytes(in, &options, sizeof(options));
+    input_bytes(in, given.bytes, sizeof(given.options));
     if (how & 1)
-        options.size = sizeof(options);
-    options.context = NULL;
-    options.allow_uids = how & 2 ? uids : NULL;
-    if (options.allow_uids != NULL && options.allow_uid_count <= 1024)
-        options.allow_uid_count %= 4;
-    options.dir = how & 4 ? "/tmp" : how & 8 ? "elsewhere" : NULL;
+        given.options.size = sizeof(given.options);
+    given.options.context = NULL;
+    given.options.allow_uids = how & 2 ? uids : NULL;
+    if (given.options.allow_uids != NULL && given.options.allow_uid_count <= 1024)
+        given.options.allow_uid_count %= 4;
+    given.options.dir = how & 4 ? "/tmp" : how & 8 ? "elsewhere" : NULL;
     input_bytes(in, text, in->left < DI_URL_MAX ? in->left : DI_URL_MAX);
     bool addressed = di_url_parse(&url, text) == DUCT_OK;
-    enum duct_err err = di_options_merge(&merged, &options, addressed ? &url : NULL, 1);
+    enum duct_err err = di_options_merge(&merged, &given.options, addressed ? &url : NULL, 1);
     if (err != DUCT_OK) {
         check_detail(err);
         return;

@@ -52,8 +52,9 @@ void durable_submit(struct durable_pipe *self, enum durable_op which)
 {
     struct durable_op_slot *slot = &self->ops[which];
 
-    /* Still on its way back from another descriptor, or deadline. */
-    slot->again = slot->op.in_flight;
+    /* Still on its way back from another descriptor, or deadline. One that waits for this descriptor stands: to ask
+     * again would swallow its answer, which an edge-triggered loop gives once. */
+    slot->again = slot->op.in_flight && (slot->retired >= 0 || which == OP_MEET_TIMER);
     if (slot->op.in_flight || self->closing || self->detaching)
         return;
     slot->op.kind = which == OP_MEET_TIMER ? DI_IO_TIMER : DI_IO_POLL;
