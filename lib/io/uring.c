@@ -221,8 +221,10 @@ static void uring_cancel(struct di_io *io, struct di_io_op *op)
         di_due_cancel_timer(&u->due, op);
     else if (op == u->near)
         land_near(u, DI_IO_CANCELED);
-    else
+    else {
         op->canceling = di_uring_queue_cancel(u, op);
+        u->put_off = PUT_OFF_MAX; /* somebody waits to let go of a descriptor */
+    }
 }
 
 static void uring_forget(struct di_io *io, struct di_io_op *op)

@@ -156,6 +156,28 @@ EACH_BACKEND(cancel_of_words)
     cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
 }
 
+/* Whatever the loop knows at once: a pipe that was closed is let go of in its next round. */
+EACH_BACKEND(what_was_canceled_completes_in_one_round)
+{
+    can_word(*loop);
+    _Atomic uint32_t words[2] = {0};
+    int fd = event_fd();
+    struct probe polls = poll_probe(fd, POLLIN);
+    struct probe first = word_probe(&words[0], 0), second = word_probe(&words[1], 0);
+    di_io_submit(*loop, &polls.op);
+    di_io_submit(*loop, &first.op);
+    di_io_submit(*loop, &second.op);
+    cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
+    di_io_cancel(*loop, &polls.op);
+    di_io_cancel(*loop, &first.op);
+    di_io_cancel(*loop, &second.op);
+    cr_assert_eq(di_io_wait(*loop, 0), DUCT_OK);
+    cr_assert(polls.count == 1 && polls.result == DI_IO_CANCELED);
+    cr_assert(first.count == 1 && first.result == DI_IO_CANCELED);
+    cr_assert(second.count == 1 && second.result == DI_IO_CANCELED);
+    close(fd);
+}
+
 EACH_BACKEND(thousands_of_words_and_polls_at_once)
 {
     enum { MANY = 3000, FDS = 1000 };
