@@ -211,8 +211,11 @@ static enum duct_err take(struct durable_pipe *self, const struct di_control_msg
 
     if (msg->surplus || msg->fd_count != 0)
         return DUCT_ECORRUPT;
-    if (di_boot_type(msg->bytes, msg->size) == DI_BOOT_RING)
+    if (di_boot_type(msg->bytes, msg->size) == DI_BOOT_RING) {
+        /* Whoever reads it, also somebody who only asks about the pipe: it is not rung twice. */
+        di_pipe_activate(&self->pipe);
         return DUCT_OK;
+    }
     if (!di_boot_check_end(msg->bytes, msg->size, DI_BOOT_CLOSE, &told))
         return DUCT_ECORRUPT;
     self->close_code = told.code;
@@ -421,7 +424,9 @@ void durable_on_completion(struct di_io_op *op, int result)
         return;
     bool again = slot->again;
     slot->again = false;
-    if (again)
+    /* What the poll found is looked at though it was asked for once more meanwhile: an edge comes once. */
+    bool found = !retired && result != DI_IO_CANCELED && which != OP_MEET_TIMER;
+    if (again && !found)
         durable_submit(self, which);
     else if (!retired)
         run(self, which, result);

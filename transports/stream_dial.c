@@ -186,19 +186,30 @@ static void dial_close(void *handle)
 
 const struct di_dial_ops stream_dial_ops = {.poll = dial_poll, .close = dial_close};
 
+enum duct_err stream_check_options(const struct di_url *url, const struct duct_options *o)
+{
+    if (o->durable != DUCT_YES)
+        return DUCT_OK;
+    return di_fail(DUCT_ENOTSUP,
+                   "%s with durable=1: a stream keeps nothing when its processes die; durable "
+                   "pipes are shm:// only",
+                   url->scheme);
+}
+
 enum duct_err stream_dial(struct duct_context *context, const struct stream_scheme *scheme,
                           const struct di_url *url, const struct di_options *options, void **out)
 {
-    struct dial *dial = calloc(1, sizeof(*dial));
+    enum duct_err err = stream_check_options(url, &options->o);
+    struct dial *dial = err == DUCT_OK ? calloc(1, sizeof(*dial)) : NULL;
 
     if (dial == NULL)
-        return di_fail(DUCT_ENOMEMORY, "no memory to dial");
+        return err != DUCT_OK ? err : di_fail(DUCT_ENOMEMORY, "no memory to dial");
     dial->context = context;
     dial->scheme = scheme;
     dial->options = options;
     dial->parts = 1;
     dial->fd = -1;
-    enum duct_err err = scheme->resolve(url, dial->addresses, &dial->count);
+    err = scheme->resolve(url, dial->addresses, &dial->count);
     if (err != DUCT_OK) {
         free(dial);
         return err;

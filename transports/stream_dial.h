@@ -7,6 +7,10 @@
 /* What uds and tcp hand to core: dialling and listening, with their own addresses. */
 extern const struct di_dial_ops stream_dial_ops;
 
+/* What a stream cannot have is refused, and not ignored. */
+enum duct_err stream_check_options(const struct di_url *url,
+                                   const struct duct_options *o) DUCT_NODISCARD;
+
 enum duct_err stream_dial(struct duct_context *context, const struct stream_scheme *scheme,
                           const struct di_url *url, const struct di_options *options,
                           void **dial) DUCT_NODISCARD;

@@ -239,11 +239,11 @@ enum duct_err stream_listen(struct duct_context *context, const struct stream_sc
                             const struct di_url *url, const struct di_options *options,
                             struct duct_listener **listener)
 {
-    struct stream_listener *self = calloc(1, sizeof(*self));
-    enum duct_err err;
+    enum duct_err err = stream_check_options(url, &options->o);
+    struct stream_listener *self = err == DUCT_OK ? calloc(1, sizeof(*self)) : NULL;
 
     if (self == NULL)
-        return di_fail(DUCT_ENOMEMORY, "no memory for a listener");
+        return err != DUCT_OK ? err : di_fail(DUCT_ENOMEMORY, "no memory for a listener");
     if ((err = copy_options(&self->options, options)) != DUCT_OK ||
         (err = scheme->listen(url, options, &self->fd, self->listener.path,
                               sizeof(self->listener.path), &self->state)) != DUCT_OK) {
