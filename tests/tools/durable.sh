@@ -4,7 +4,7 @@
 . "$(dirname "$0")/common.sh" "$@"
 
 # Streams keep nothing.
-for other in "uds://kept" "tcp://127.0.0.1:1"; do
+for other in "uds://@kept" "tcp://127.0.0.1:1"; do
 	for command in listen dial; do
 		try duct "$command" "$other?durable=1"
 		same "$command $other" 1 "$status"
