@@ -109,6 +109,9 @@ static void flood_of_one(struct beside *b)
     crowd(b, sockets, false);
     /* All but as many as may be half open at a time were pushed out, and the two that came first: the one of
      * this process among them, the other not. */
+    for (unsigned i = 0; i < 3 * CAP && duct_listener_refused(b->listener) - before < SLOW - CAP;
+         i++)
+        beside_turn(b); /* the last of them may still be queued */
     MUST(duct_listener_refused(b->listener) - before >= SLOW - CAP);
     MUST(peer_sees_end(&b->peer));
     early.session = b->peer.session;
