@@ -282,7 +282,7 @@ static enum duct_err sleep_near(struct uring *u, int64_t timeout)
     enum duct_err err = flush(u);
     di_uring_harvest(u);
     if (err || u->near == NULL || di_ring_taken(&u->ring) != seen)
-        return err;
+        return err == DUCT_EAGAIN ? DUCT_OK : err; /* the caller loops until its deadline */
     int result =
         di_futex_sleep(u->near->word, u->near->expected, u->ring.u.cq.ktail, seen, timeout);
     if (result < 0)
@@ -304,7 +304,7 @@ enum duct_err di_uring_enter(struct uring *u, int64_t deadline)
         return err;
     di_uring_harvest(u);
     err = flush(u);
-    return err == DUCT_EAGAIN ? DUCT_OK : err; /* the caller loops until its deadline */
+    return err == DUCT_EAGAIN ? DUCT_OK : err;
 }
 
 static enum duct_err collect(struct uring *u, int64_t deadline)
