@@ -63,7 +63,7 @@ struct durable_pipe {
     char meet_detail[DI_URL_MAX];
     unsigned tries; /* to connect, since something changed */
     struct durable_peer link;
-    int watch; /* inotify */
+    int watch; /* inotify; -1: the system gives none, and a timer stands in for it */
     bool name_lost;
     uint32_t close_code; /* the last peer's */
     char close_text[DUCT_REASON_MAX];

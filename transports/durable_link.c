@@ -48,6 +48,12 @@ static int fd_of(const struct durable_pipe *self, enum durable_op which)
     return self->watch;
 }
 
+/* Without inotify a dialer looks for its listener from time to time. */
+static bool looks_by_time(const struct durable_pipe *self)
+{
+    return self->watch < 0 && !self->listening;
+}
+
 void durable_submit(struct durable_pipe *self, enum durable_op which)
 {
     struct durable_op_slot *slot = &self->ops[which];
@@ -57,7 +63,12 @@ void durable_submit(struct durable_pipe *self, enum durable_op which)
     slot->again = slot->op.in_flight && (slot->retired >= 0 || which == OP_MEET_TIMER);
     if (slot->op.in_flight || self->closing || self->detaching)
         return;
-    slot->op.kind = which == OP_MEET_TIMER ? DI_IO_TIMER : DI_IO_POLL;
+    bool look = which == OP_WATCH && looks_by_time(self);
+    if (look && durable_connected(self))
+        return;
+    slot->op.kind = look || which == OP_MEET_TIMER ? DI_IO_TIMER : DI_IO_POLL;
+    if (look)
+        slot->op.deadline = di_context_deadline(self->pipe.context, DI_RETRY_NS);
     slot->op.fd = fd_of(self, which);
     slot->op.events = POLLIN;
     if (slot->op.kind == DI_IO_POLL && slot->op.fd < 0)
@@ -144,6 +155,7 @@ void durable_link_lost(struct durable_pipe *self, enum duct_err why)
     set_state(self, DUCT_STATE_DISCONNECTED, why);
     self->tries = 0;
     find_listener(self);
+    durable_submit(self, OP_WATCH);
 }
 
 void durable_link_made(struct durable_pipe *self)
@@ -295,11 +307,14 @@ enum duct_err durable_watch_open(struct durable_pipe *self)
     snprintf(directory, sizeof(directory), "%s", self->path);
     *strrchr(directory, '/') = '\0';
     self->watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (self->watch < 0)
-        return di_fail_os(errno,
-                          "watching the files of the durable pipe %s (sysctl "
-                          "fs.inotify.max_user_instances)",
-                          end->name);
+    if (self->watch < 0) {
+        di_log(DUCT_LOG_INFO,
+               "the durable pipe %s cannot watch its files (%s): it looks for its listener from "
+               "time to time, and does "
+               "not see it if they are removed; raise fs.inotify.max_user_instances",
+               end->name, strerror(errno));
+        return DUCT_OK;
+    }
     di_fork_close_in_child(self->watch);
     /* IN_ATTRIB comes when a link count changes. */
     if (inotify_add_watch(self->watch, path, IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF) < 0 &&
@@ -326,6 +341,12 @@ static void look_at_name(struct durable_pipe *self)
 
 static void read_watch(struct durable_pipe *self)
 {
+    if (looks_by_time(self)) {
+        self->tries = 0;
+        find_listener(self);
+        durable_submit(self, OP_WATCH);
+        return;
+    }
     _Alignas(struct inotify_event) char buffer[4096];
     const char *name = strrchr(self->path, '/') + 1;
     bool socket_changed = false;

@@ -11,10 +11,6 @@
 
 /* Dialling: connect to the listener's socket, now or when it is there, and meet. */
 
-/* How often a dial that waits for its listener tries again. There is nothing in the file system to
- * wait for without watching directories; twenty tries a second are not felt. */
-#define RETRY_NS (50 * DUCT_MILLISECOND)
-
 struct dial {
     struct durable_dial *durable; /* with durable=1 all is done there */
     struct duct_context *context;
@@ -63,7 +59,7 @@ static void on_retry(struct di_io_op *op, int result)
 static void retry_later(struct dial *dial)
 {
     dial->retry = (struct di_io_op){.done = on_retry, .kind = DI_IO_TIMER};
-    dial->retry.deadline = di_context_deadline(dial->context, RETRY_NS);
+    dial->retry.deadline = di_context_deadline(dial->context, DI_RETRY_NS);
     dial->retrying = true;
     di_io_submit(dial->context->io, &dial->retry);
 }

@@ -12,9 +12,6 @@
 
 /* Dialling: each address in turn, until one connects; then the handshake. */
 
-/* How often a dial that waits for its listener tries again: as for shm://. */
-#define RETRY_NS (50 * DUCT_MILLISECOND)
-
 struct dial {
     struct duct_context *context;
     const struct stream_scheme *scheme;
@@ -139,7 +136,7 @@ static void on_retry(struct di_io_op *op, int result)
 static void retry_later(struct dial *dial)
 {
     dial->retry = (struct di_io_op){.done = on_retry, .kind = DI_IO_TIMER};
-    dial->retry.deadline = di_context_deadline(dial->context, RETRY_NS);
+    dial->retry.deadline = di_context_deadline(dial->context, DI_RETRY_NS);
     dial->retrying = true;
     dial->parts++;
     di_io_submit(dial->context->io, &dial->retry);

@@ -118,6 +118,10 @@ struct di_pipe_ops {
     void (*close)(struct duct_pipe *pipe, uint32_t code, const char *text);
 };
 
+/* How often whoever waits for a listener tries again, where nothing tells when it comes: twenty tries a second are
+ * not felt. */
+#define DI_RETRY_NS (50 * DUCT_MILLISECOND)
+
 /* A dial in progress. */
 struct di_dial_ops {
     /* DUCT_OK: *pipe is open. EAGAIN: not yet; the context has operations that will change that. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -19,7 +20,7 @@
 /*
  * Row 20, for real: a file system with no blocks left, or no inodes; an address space that is full; a process
  * with all the mappings it may have. One clear error each, nothing left that was half made, and once there is
- * room again the same call works.
+ * room again the same call works. Without an inotify instance two ends of a durable pipe find each other all the same.
  *
  * Descriptors are used up in tests/hostile/fds.c. max_map_count itself is the machine's and no test's to set: it
  * is reached instead. A memory cgroup kills instead of failing; what the library does is to compare beforehand.
@@ -42,8 +43,10 @@ static const char *room; /* XDG_RUNTIME_DIR */
 static void make_room(void)
 {
     space_enter(CLONE_NEWNS);
-    CHECK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
     room = getenv("XDG_RUNTIME_DIR");
+    /* Onto itself first: what is mounted there then is seen nowhere else, whatever the root of this process is. */
+    CHECK(mount(room, room, NULL, MS_BIND, NULL) == 0);
+    CHECK(mount(NULL, room, NULL, MS_PRIVATE, NULL) == 0);
     CHECK(mount("tmpfs", room, "tmpfs", 0, "size=1m,nr_inodes=64,mode=700") == 0);
     snprintf(durable, sizeof(durable), "shm://x?durable=1&dir=%s&slots=16&max_msg=1k&pool=256k",
              room);
@@ -304,10 +307,66 @@ static int full_memory(void *user)
     return 0;
 }
 
+/* ---- inotify ---- */
+
+/* A user has so many instances, and killed processes give theirs back late. */
+static void no_inotify(void)
+{
+    space_enter_user(true);
+    FILE *limit = fopen("/proc/sys/user/max_inotify_instances", "we");
+    CHECK(limit != NULL && fputs("0", limit) >= 0 && fclose(limit) == 0);
+    CHECK(inotify_init1(IN_CLOEXEC) < 0);
+    snprintf(durable, sizeof(durable), "shm://x?durable=1&dir=%s&slots=16&max_msg=1k",
+             getenv("XDG_RUNTIME_DIR"));
+}
+
+static int answers_once(void *user)
+{
+    struct duct_listener *listener;
+    struct duct_pipe *pipe;
+    char byte;
+    size_t size;
+
+    (void)user;
+    CHECK(duct_listen(&listener, durable, NULL) == DUCT_OK);
+    CHECK(duct_accept(listener, &pipe, DUCT_FOREVER) == DUCT_OK);
+    CHECK(duct_read(pipe, &byte, 1, &size, NULL, DUCT_FOREVER) == DUCT_OK);
+    CHECK(duct_write(pipe, &byte, 1, 0, DUCT_FOREVER) == DUCT_OK);
+    /* It goes once the answer was taken. */
+    CHECK(duct_read(pipe, &byte, 1, &size, NULL, DUCT_FOREVER) == DUCT_OK);
+    duct_pipe_close(pipe);
+    duct_listener_close(listener);
+    return 0;
+}
+
+static int full_inotify(void *user)
+{
+    struct duct_pipe *pipe;
+    char byte = 'a', answer;
+    size_t size;
+
+    (void)user;
+    no_inotify();
+    CHECK(dials(durable) == DUCT_OK);
+    CHECK(duct_dial(&pipe, durable, NULL) == DUCT_OK);
+    for (unsigned round = 0; round < 3; round++, byte++) {
+        pid_t other = crash_spawn(answers_once, NULL, NULL);
+        CHECK(duct_write(pipe, &byte, 1, 0, 0) == DUCT_OK);
+        CHECK(duct_read(pipe, &answer, 1, &size, NULL, DUCT_FOREVER) == DUCT_OK && answer == byte);
+        CHECK(duct_write(pipe, &byte, 1, 0, 0) == DUCT_OK);
+        CHECK(crash_wait(other) == 0);
+    }
+    duct_pipe_close(pipe);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
-    bool memory = argc > 1 && strcmp(argv[1], "memory") == 0;
+    const char *what = argc > 1 ? argv[1] : "";
+    int (*full)(void *) = strcmp(what, "memory") == 0    ? full_memory
+                          : strcmp(what, "inotify") == 0 ? full_inotify
+                                                         : full_file_system;
 
     crash_world_open();
-    return crash_wait(crash_spawn(memory ? full_memory : full_file_system, NULL, NULL));
+    return crash_wait(crash_spawn(full, NULL, NULL));
 }
