@@ -60,19 +60,6 @@ static enum duct_err open_end(struct di_durable **durable, const char *name, enu
     return di_durable_open(durable, &asks);
 }
 
-/* A private copy. There is no list of uids: check_options(). */
-static enum duct_err copy_options(struct di_options *to, const struct di_options *from)
-{
-    *to = *from;
-    to->uids = NULL;
-    to->dir = NULL;
-    if (from->o.dir == NULL)
-        return DUCT_OK;
-    to->dir = strdup(from->o.dir);
-    to->o.dir = to->dir;
-    return to->dir != NULL ? DUCT_OK : di_fail(DUCT_ENOMEMORY, "no memory for a durable pipe");
-}
-
 /* Takes durable, and bound; on an error only what it took besides is undone. */
 static enum duct_err open_pipe(struct durable_pipe **out, struct duct_context *context,
                                struct di_durable *durable, const char *path,
@@ -91,7 +78,7 @@ static enum duct_err open_pipe(struct durable_pipe **out, struct duct_context *c
     self->watch = self->spare = -1;
     self->pipe.state = DUCT_STATE_DISCONNECTED;
     snprintf(self->path, sizeof(self->path), "%s", path);
-    if ((err = copy_options(&self->options, options)) != DUCT_OK ||
+    if ((err = di_options_copy(&self->options, options)) != DUCT_OK ||
         (err = durable_watch_open(self)) != DUCT_OK) {
         di_fork_close(self->watch);
         di_options_fini(&self->options);
@@ -275,7 +262,7 @@ static enum duct_err bind_end(struct durable_listener *self, const struct di_url
     enum duct_err err;
 
     snprintf(self->name, sizeof(self->name), "%.64s", url->rest);
-    if ((err = copy_options(&self->options, options)) != DUCT_OK ||
+    if ((err = di_options_copy(&self->options, options)) != DUCT_OK ||
         (err = di_names_path(path, sizeof(path), url, true)) != DUCT_OK ||
         (err = open_end(&self->durable, self->name, DI_END_LISTEN, &options->o)) != DUCT_OK ||
         (err = di_names_bind(&self->bound, path, false, (int)options->o.backlog)) != DUCT_OK)

@@ -301,23 +301,6 @@ static bool open_to_others(const struct duct_options *options)
     return false;
 }
 
-static enum duct_err copy_options(struct di_options *to, const struct di_options *from)
-{
-    size_t bytes = from->o.allow_uid_count * sizeof(uint32_t);
-
-    *to = *from;
-    to->dir = NULL;
-    to->o.dir = NULL;
-    if (from->o.allow_uids == NULL)
-        return DUCT_OK;
-    to->uids = malloc(bytes > 0 ? bytes : 1);
-    if (to->uids == NULL)
-        return di_fail(DUCT_ENOMEMORY, "no memory for a listener");
-    memcpy(to->uids, from->o.allow_uids, bytes);
-    to->o.allow_uids = to->uids;
-    return DUCT_OK;
-}
-
 enum duct_err shm_listen(struct duct_context *context, const struct di_url *url,
                          const struct di_options *options, struct duct_listener **listener)
 {
@@ -333,7 +316,7 @@ enum duct_err shm_listen(struct duct_context *context, const struct di_url *url,
     if (self == NULL)
         return di_fail(DUCT_ENOMEMORY, "no memory for a listener");
     self->bound.socket = self->bound.lock = -1;
-    if ((err = copy_options(&self->options, options)) != DUCT_OK ||
+    if ((err = di_options_copy(&self->options, options)) != DUCT_OK ||
         (err = di_names_bind(&self->bound, path, open_to_others(&options->o),
                              (int)options->o.backlog)) != DUCT_OK) {
         di_options_fini(&self->options);

@@ -220,21 +220,6 @@ static void close_listener(struct duct_listener *listener)
 static const struct di_listener_ops listener_ops = {
     .accept = accept_next, .ready = ready, .close = close_listener};
 
-static enum duct_err copy_options(struct di_options *to, const struct di_options *from)
-{
-    size_t bytes = from->o.allow_uid_count * sizeof(uint32_t);
-
-    *to = *from;
-    if (from->o.allow_uids == NULL)
-        return DUCT_OK;
-    to->uids = malloc(bytes > 0 ? bytes : 1);
-    if (to->uids == NULL)
-        return di_fail(DUCT_ENOMEMORY, "no memory for a listener");
-    memcpy(to->uids, from->o.allow_uids, bytes);
-    to->o.allow_uids = to->uids;
-    return DUCT_OK;
-}
-
 enum duct_err stream_listen(struct duct_context *context, const struct stream_scheme *scheme,
                             const struct di_url *url, const struct di_options *options,
                             struct duct_listener **listener)
@@ -244,7 +229,7 @@ enum duct_err stream_listen(struct duct_context *context, const struct stream_sc
 
     if (self == NULL)
         return err != DUCT_OK ? err : di_fail(DUCT_ENOMEMORY, "no memory for a listener");
-    if ((err = copy_options(&self->options, options)) != DUCT_OK ||
+    if ((err = di_options_copy(&self->options, options)) != DUCT_OK ||
         (err = scheme->listen(url, options, &self->fd, self->listener.path,
                               sizeof(self->listener.path), &self->state)) != DUCT_OK) {
         di_options_fini(&self->options);

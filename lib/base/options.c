@@ -7,82 +7,16 @@
 #include <string.h>
 
 #include "lib/base/error.h"
+#include "lib/base/option.h"
 #include "lib/base/quantity.h"
 #include "lib/base/url.h"
 
-/*
- * One table says what options there are: the name in an address, the field, what it may be, and
- * what 0 means. The struct and the query pass through the same checks.
- */
-
-#define KIB ((int64_t)1024)
-#define MIB (1024 * KIB)
-#define GIB (1024 * MIB)
-
-/* Above any machine of today, below where sums of sizes could wrap. */
-#define SIZE_LIMIT (1024 * GIB)
+/* How options come together: defaults, a struct, a query, all through the same checks (option.h). */
 
 /* A caller from the future may know more fields than we do; a larger size is not a size. */
 #define STRUCT_SIZE_MAX 4096
 
-/* More uids than anyone lists; the copy is ours to pay for. */
-#define ALLOW_MAX 1024
-
 #define SPIN_NS (20 * DUCT_MICROSECOND)
-
-enum kind { COUNT, SIZE, TIME, FLAG, CHOICE, UIDS, PATH };
-
-struct option {
-    const char *name;
-    enum kind kind;
-    size_t offset;              /* of the field in struct duct_options */
-    size_t width;               /* of the field, 4 or 8 bytes */
-    int64_t min, max;           /* allowed, once it is not the default */
-    int64_t standard;           /* what 0 means; where it depends on others, 0 here */
-    const char *const *choices; /* CHOICE: by value; NULL where a value has no name */
-};
-
-static const char *const wait_names[] = {NULL, "spin", "yield", "spin-park", "park"};
-static const char *const bell_names[] = {"auto", "futex", "eventfd", "socket"};
-static const char *const fence_names[] = {"auto", "sender", "sleeper"};
-
-#define FIELD(field) offsetof(struct duct_options, field), sizeof(((struct duct_options *)0)->field)
-
-enum {
-    SLOTS,
-    MAX_MSG,
-    POOL,
-    POOL_MAX,
-    SPIN = 8,
-    ALLOW = 12,
-    DIR = 19
-}; /* rows that rules below refer to */
-
-static const struct option options[] = {
-    [SLOTS] = {"slots", COUNT, FIELD(slots), 2, 65536, 256, NULL},
-    [MAX_MSG] = {"max_msg", SIZE, FIELD(max_msg), 1, GIB, 64 * KIB, NULL},
-    [POOL] = {"pool", SIZE, FIELD(pool), 1, SIZE_LIMIT, 0, NULL},
-    [POOL_MAX] = {"pool_max", SIZE, FIELD(pool_max), 1, SIZE_LIMIT, 0, NULL},
-    {"peer_bytes", SIZE, FIELD(peer_bytes_max), 1, SIZE_LIMIT, 4 * GIB, NULL},
-    {"held", COUNT, FIELD(held_max), 1, MIB, 4096, NULL},
-    {"huge", FLAG, FIELD(huge_pages), DUCT_NO, DUCT_YES, DUCT_NO, NULL},
-    {"wait", CHOICE, FIELD(wait), 0, DUCT_WAIT_PARK, DUCT_WAIT_SPIN_PARK, wait_names},
-    [SPIN] = {"spin", TIME, FIELD(spin_ns), INT64_MIN, INT64_MAX, 0, NULL},
-    {"bell", CHOICE, FIELD(bell), 0, DUCT_BELL_SOCKET, DUCT_BELL_AUTO, bell_names},
-    {"fence", CHOICE, FIELD(fence), 0, DUCT_FENCE_SLEEPER, DUCT_FENCE_DEFAULT, fence_names},
-    {"untrusted", FLAG, FIELD(untrusted), DUCT_NO, DUCT_YES, DUCT_NO, NULL},
-    [ALLOW] = {"allow", UIDS, FIELD(allow_uids), 0, 0, 0, NULL},
-    {"timeout", TIME, FIELD(dial_ns), 1, INT64_MAX, 5 * DUCT_SECOND, NULL},
-    {"handshake", TIME, FIELD(handshake_ns), 1, INT64_MAX, 2 * DUCT_SECOND, NULL},
-    {"linger", TIME, FIELD(linger_ns), 0, INT64_MAX, 0, NULL},
-    {"wait_listener", FLAG, FIELD(wait_for_listener), DUCT_NO, DUCT_YES, DUCT_NO, NULL},
-    {"backlog", COUNT, FIELD(backlog), 1, 65535, 128, NULL},
-    {"durable", FLAG, FIELD(durable), DUCT_NO, DUCT_YES, DUCT_NO, NULL},
-    [DIR] = {"dir", PATH, FIELD(dir), 0, 0, 0, NULL},
-    {"reuseport", FLAG, FIELD(reuse_port), DUCT_NO, DUCT_YES, DUCT_NO, NULL},
-};
-
-enum { OPTION_COUNT = sizeof options / sizeof options[0] };
 
 /* One merge in progress. */
 struct merge {
@@ -90,65 +24,9 @@ struct merge {
     uint32_t *uids;
     char *dir;
     const struct di_url *url;
-    size_t at[OPTION_COUNT]; /* position of the value in the address, or 0: not given there */
-    bool explicit_spin;      /* spin=0 in an address means none, not the default */
+    size_t at[DI_OPTION_ROWS_MAX]; /* position of the value in the address, or 0: not given there */
+    bool explicit_spin;            /* spin=0 in an address means none, not the default */
 };
-
-static int64_t get(const struct duct_options *o, const struct option *option)
-{
-    const char *field = (const char *)o + option->offset;
-    if (option->width == 8) {
-        uint64_t value;
-        memcpy(&value, field, 8);
-        return value > INT64_MAX && option->kind != TIME ? INT64_MAX : (int64_t)value;
-    }
-    uint32_t value;
-    memcpy(&value, field, 4);
-    return value;
-}
-
-static void set(struct duct_options *o, const struct option *option, int64_t value)
-{
-    char *field = (char *)o + option->offset;
-    uint32_t narrow = (uint32_t)value; /* checked against max before */
-    if (option->width == 8)
-        memcpy(field, &value, 8);
-    else
-        memcpy(field, &narrow, 4);
-}
-
-/* What the option takes, in words; row is its index. */
-static void describe(char *out, size_t capacity, size_t row)
-{
-    const struct option *option = &options[row];
-    size_t used = 0;
-    switch (option->kind) {
-    case FLAG:
-        snprintf(out, capacity, "0 or 1");
-        break;
-    case UIDS:
-        snprintf(out, capacity, "uids joined by commas, %d at most", ALLOW_MAX);
-        break;
-    case PATH:
-        snprintf(out, capacity, "an absolute path of at most %d bytes", DI_URL_MAX);
-        break;
-    case TIME:
-        snprintf(out, capacity, "a time%s, such as 20us (units: ns, us, ms, s)",
-                 option->min == 1 ? " above 0" : "");
-        break;
-    case CHOICE:
-        for (int64_t i = 0; i <= option->max; i++)
-            if (option->choices[i] != NULL && used < capacity)
-                used += (size_t)snprintf(out + used, capacity - used, "%s%s",
-                                         used == 0 ? "one of " : ", ", option->choices[i]);
-        break;
-    case COUNT:
-    case SIZE:
-        snprintf(out, capacity, "%s from %" PRId64 " to %" PRId64 " (suffixes: k, m, g)",
-                 row == SLOTS ? "a power of two" : "a number", option->min, option->max);
-        break;
-    }
-}
 
 /* Position and address stand last: should the sentence be cut, the caller still has what to do. */
 __attribute__((format(printf, 3, 4))) static enum duct_err refuse_at(const struct merge *m,
@@ -169,8 +47,9 @@ __attribute__((format(printf, 3, 4))) static enum duct_err refuse_at(const struc
 static enum duct_err refuse_text(const struct merge *m, size_t row, const char *value)
 {
     char expected[160];
-    describe(expected, sizeof expected, row);
-    return refuse_at(m, m->at[row], "%s=%s: expected %s", options[row].name, value, expected);
+    di_option_describe(expected, sizeof expected, &di_option_table[row]);
+    return refuse_at(m, m->at[row], "%s=%s: expected %s", di_option_table[row].name, value,
+                     expected);
 }
 
 static enum duct_err refuse_value(const struct merge *m, size_t row, int64_t value)
@@ -212,11 +91,11 @@ static enum duct_err copy_uids(struct merge *m)
         return DUCT_OK;
     /* An empty list would allow nobody; taking it for "only one's own" would allow more than asked.
      */
-    if (from == NULL || count == 0 || count > ALLOW_MAX)
+    if (from == NULL || count == 0 || count > DI_ALLOW_MAX)
         return di_fail(DUCT_EINVAL,
                        "options: allow_uid_count=%zu with allow_uids %s: expected 1 to %d uids, or "
                        "NULL and 0",
-                       count, from == NULL ? "NULL" : "set", ALLOW_MAX);
+                       count, from == NULL ? "NULL" : "set", DI_ALLOW_MAX);
     m->uids = malloc(count * sizeof *m->uids);
     if (m->uids == NULL)
         return di_fail(DUCT_ENOMEMORY, "options: no memory for %zu uids", count);
@@ -230,7 +109,7 @@ static enum duct_err take_dir(struct merge *m, const char *text)
     size_t length = strlen(text);
 
     if (text[0] != '/' || length > DI_URL_MAX)
-        return refuse_text(m, DIR, length > DI_URL_MAX ? "a longer path" : text);
+        return refuse_text(m, DI_OPTION_DIR, length > DI_URL_MAX ? "a longer path" : text);
     free(m->dir);
     m->dir = malloc(length + 1);
     if (m->dir == NULL)
@@ -241,17 +120,6 @@ static enum duct_err take_dir(struct merge *m, const char *text)
 }
 
 /* --- the address's query --- */
-
-static bool choice(const struct option *option, const char *text, int64_t *value)
-{
-    for (int64_t i = 0; i <= option->max; i++) {
-        if (option->choices[i] != NULL && strcmp(option->choices[i], text) == 0) {
-            *value = i;
-            return true;
-        }
-    }
-    return false;
-}
 
 /* A list in the address takes the place of the struct's. */
 static enum duct_err take_uids(struct merge *m, const char *text)
@@ -269,8 +137,8 @@ static enum duct_err take_uids(struct merge *m, const char *text)
         uint64_t uid = 0;
         /* UINT32_MAX is no uid: the kernel's "leave it as it is" */
         if (!di_quantity_number(&p, UINT32_MAX - 1, &uid) || (*p != ',' && *p != '\0') ||
-            count > ALLOW_MAX)
-            return refuse_text(m, ALLOW, text);
+            count > DI_ALLOW_MAX)
+            return refuse_text(m, DI_OPTION_ALLOW, text);
         m->uids[i] = (uint32_t)uid;
         p++;
     }
@@ -281,34 +149,34 @@ static enum duct_err take_uids(struct merge *m, const char *text)
 
 static enum duct_err take_value(struct merge *m, size_t row, const char *text)
 {
-    const struct option *option = &options[row];
+    const struct di_option *option = &di_option_table[row];
     int64_t value = 0;
     bool good = false;
     switch (option->kind) {
-    case UIDS:
+    case DI_KIND_UIDS:
         return take_uids(m, text);
-    case PATH:
+    case DI_KIND_PATH:
         return take_dir(m, text);
-    case FLAG:
+    case DI_KIND_FLAG:
         good = strcmp(text, "0") == 0 || strcmp(text, "1") == 0;
         value = text[0] == '1' ? DUCT_YES : DUCT_NO;
         break;
-    case CHOICE:
-        good = choice(option, text, &value);
+    case DI_KIND_CHOICE:
+        good = di_option_choose(option, text, &value);
         break;
-    case TIME:
+    case DI_KIND_TIME:
         good = di_quantity_time(text, &value);
         break;
-    case COUNT:
-    case SIZE:
+    case DI_KIND_COUNT:
+    case DI_KIND_SIZE:
         good = di_quantity_size(text, &value);
         break;
     }
     if (!good || value < option->min || value > option->max)
         return refuse_text(m, row, text);
-    if (row == SPIN)
+    if (row == DI_OPTION_SPIN)
         m->explicit_spin = true;
-    set(&m->o, option, value);
+    di_option_set(&m->o, option, value);
     return DUCT_OK;
 }
 
@@ -346,11 +214,11 @@ static enum duct_err unescape(const struct merge *m, const char *text, size_t si
 
 static enum duct_err refuse_key(const struct merge *m, const char *key, size_t size, size_t at)
 {
-    char known[256];
+    char known[512];
     size_t used = 0;
-    for (size_t i = 0; i < OPTION_COUNT && used < sizeof known; i++)
+    for (size_t i = 0; i < di_option_rows && used < sizeof known; i++)
         used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i == 0 ? "" : ", ",
-                                 options[i].name);
+                                 di_option_table[i].name);
     int shown = size > 32 ? 32 : (int)size;
     return refuse_at(m, at, "unknown option '%.*s': expected one of %s", shown, key, known);
 }
@@ -361,15 +229,15 @@ static enum duct_err take_pair(struct merge *m, const char *pair, size_t size, s
     const char *equals = memchr(pair, '=', size);
     size_t key_size = equals == NULL ? size : (size_t)(equals - pair);
     size_t row = 0;
-    while (row < OPTION_COUNT && (strlen(options[row].name) != key_size ||
-                                  memcmp(options[row].name, pair, key_size) != 0))
+    while (row < di_option_rows && (strlen(di_option_table[row].name) != key_size ||
+                                    memcmp(di_option_table[row].name, pair, key_size) != 0))
         row++;
-    if (row == OPTION_COUNT)
+    if (row == di_option_rows)
         return refuse_key(m, pair, key_size, at);
     if (equals == NULL)
-        return refuse_at(m, at + key_size, "%s: expected =value", options[row].name);
+        return refuse_at(m, at + key_size, "%s: expected =value", di_option_table[row].name);
     if (m->at[row] != 0)
-        return refuse_at(m, at, "%s is given twice: expected it once", options[row].name);
+        return refuse_at(m, at, "%s is given twice: expected it once", di_option_table[row].name);
     char value[DI_URL_MAX + 1];
     m->at[row] = at + key_size + 1;
     enum duct_err err = unescape(m, equals + 1, size - key_size - 1, m->at[row], value);
@@ -396,19 +264,19 @@ static enum duct_err take_query(struct merge *m)
 
 static enum duct_err check_each(struct merge *m)
 {
-    for (size_t row = 0; row < OPTION_COUNT; row++) {
-        const struct option *option = &options[row];
-        if (option->kind == UIDS || option->kind == PATH)
+    for (size_t row = 0; row < di_option_rows; row++) {
+        const struct di_option *option = &di_option_table[row];
+        if (option->kind == DI_KIND_UIDS || option->kind == DI_KIND_PATH)
             continue;
-        int64_t value = get(&m->o, option);
+        int64_t value = di_option_get(&m->o, option);
         if (value == 0)
-            set(&m->o, option, option->standard);
+            di_option_set(&m->o, option, option->standard);
         else if (value < option->min || value > option->max)
             return refuse_value(m, row, value);
     }
     uint32_t slots = m->o.slots;
     if ((slots & (slots - 1)) != 0)
-        return refuse_value(m, SLOTS, slots);
+        return refuse_value(m, DI_OPTION_SLOTS, slots);
     return DUCT_OK;
 }
 
@@ -423,16 +291,16 @@ static enum duct_err check_pool(struct merge *m)
     uint64_t standard = round_up(3 * (uint64_t)m->o.max_msg, 4096);
     uint64_t least = round_up(m->o.max_msg, 64); /* blocks are whole cache lines */
     if (m->o.pool == 0)
-        m->o.pool = standard < 16 * KIB ? 16 * KIB : standard;
+        m->o.pool = standard < 16 * DI_KIB ? 16 * DI_KIB : standard;
     if (m->o.pool < least)
-        return refuse_at(m, m->at[POOL],
+        return refuse_at(m, m->at[DI_OPTION_POOL],
                          "pool=%" PRIu64 ": expected room for one message of max_msg"
                          ", at least %" PRIu64,
                          m->o.pool, least);
     if (m->o.pool_max == 0)
         m->o.pool_max = m->o.pool;
     if (m->o.pool_max < m->o.pool)
-        return refuse_at(m, m->at[POOL_MAX],
+        return refuse_at(m, m->at[DI_OPTION_POOL_MAX],
                          "pool_max=%" PRIu64 ": expected at least the pool, "
                          "%" PRIu64,
                          m->o.pool_max, m->o.pool);
@@ -471,6 +339,26 @@ enum duct_err di_options_merge(struct di_options *merged, const struct duct_opti
         return err;
     }
     *merged = (struct di_options){m.o, m.uids, m.dir};
+    return DUCT_OK;
+}
+
+enum duct_err di_options_copy(struct di_options *to, const struct di_options *from)
+{
+    size_t bytes = from->o.allow_uid_count * sizeof *to->uids;
+    struct di_options copy = *from;
+    copy.uids = from->o.allow_uids != NULL ? malloc(bytes > 0 ? bytes : 1) : NULL;
+    copy.dir = from->o.dir != NULL ? strdup(from->o.dir) : NULL;
+    if ((from->o.allow_uids != NULL && copy.uids == NULL) ||
+        (from->o.dir != NULL && copy.dir == NULL)) {
+        free(copy.uids);
+        free(copy.dir);
+        return di_fail(DUCT_ENOMEMORY, "no memory for a copy of options");
+    }
+    if (copy.uids != NULL)
+        memcpy(copy.uids, from->o.allow_uids, bytes);
+    copy.o.allow_uids = copy.uids;
+    copy.o.dir = copy.dir;
+    *to = copy;
     return DUCT_OK;
 }
 

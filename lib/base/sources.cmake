@@ -5,6 +5,7 @@ target_sources(duct_lib PRIVATE
   base/log.c
   base/memory.c
   base/names.c
+  base/option.c
   base/options.c
   base/quantity.c
   base/random.c

@@ -44,4 +44,7 @@ enum duct_err di_options_merge(struct di_options *merged, const struct duct_opti
                                const struct di_url *url, unsigned cpus) DUCT_NODISCARD;
 void di_options_fini(struct di_options *merged);
 
+/* A private copy, with lists of its own; to be freed likewise. NOMEMORY leaves *to as it was. */
+enum duct_err di_options_copy(struct di_options *to, const struct di_options *from) DUCT_NODISCARD;
+
 #endif
