@@ -2,5 +2,6 @@
 target_sources(duct_lib PRIVATE
   protocol/handshake.c
   protocol/sendq.c
+  protocol/session.c
   protocol/wire.c
 )
