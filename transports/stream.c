@@ -3,9 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include "lib/base/fork.h"
 
 /* The life of a connection and of its handles: opened, split in two, asked about, freed. */
 
@@ -49,7 +46,7 @@ enum duct_err stream_open(struct stream **out, int fd, const struct stream_schem
     return DUCT_OK;
 }
 
-void stream_release(struct stream *stream)
+void stream_release(struct stream *stream, struct di_io *io)
 {
     /* [refs] publishes: what this half did. */
     if (atomic_fetch_sub_explicit(&stream->refs, 1, memory_order_release) != 1)
@@ -59,8 +56,8 @@ void stream_release(struct stream *stream)
     stream->discarded += stream->queue.bytes > 0;
     di_sendq_fini(&stream->queue);
     stream_loans_fini(&stream->loans);
-    di_fork_close(stream->out_fd);
-    di_fork_close(stream->fd);
+    di_io_close_socket(io, stream->out_fd);
+    di_io_close_socket(io, stream->fd);
     pthread_mutex_destroy(&stream->lock);
     free(stream);
 }

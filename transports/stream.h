@@ -137,12 +137,13 @@ struct stream_scheme {
     /* Where to dial: up to STREAM_ADDRESSES_MAX, in the order to be tried. */
     enum duct_err (*resolve)(const struct di_url *url, struct stream_address *addresses,
                              unsigned *count);
-    /* A socket that is bound and listens, does not block; its address in words goes to name. What else is to be
-     * kept as long as it lives goes to *state. */
-    enum duct_err (*listen)(const struct di_url *url, const struct di_options *options, int *fd,
-                            char *name, size_t capacity, void **state);
+    /* A socket that is bound and listens, does not block, and is for operations on io; its address in words goes
+     * to name. What else is to be kept as long as it lives goes to *state. */
+    enum duct_err (*listen)(struct di_io *io, const struct di_url *url,
+                            const struct di_options *options, int *fd, char *name, size_t capacity,
+                            void **state);
     /* Takes away what listen() made, and closes the socket. */
-    void (*unlisten)(int fd, void *state);
+    void (*unlisten)(struct di_io *io, int fd, void *state);
     /* Sets the options of a socket that is about to be connected (first), or was. */
     void (*tune)(int fd);
     /* Who is at the other end: DENIED if the options do not allow it. */
@@ -174,7 +175,8 @@ static inline void stream_unlock(struct stream *stream)
 enum duct_err stream_open(struct stream **stream, int fd, const struct stream_scheme *scheme,
                           const struct di_shake *shake,
                           const struct duct_options *options) DUCT_NODISCARD;
-void stream_release(struct stream *stream);
+/* The last reference closes the socket, by the loop of whoever had it. */
+void stream_release(struct stream *stream, struct di_io *io);
 
 /* The pipe on a stream, whose reference it takes; bytes: what followed the handshake. Errors: NOMEMORY; then the
  * reference stays the caller's. */

@@ -2,12 +2,9 @@
 #include "transports/stream_dial.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#include "lib/base/fork.h"
 #include "transports/stream_meet.h"
 
 /* Dialling: each address in turn, until one connects; then the handshake. */
@@ -40,7 +37,7 @@ static void drop_socket(struct dial *dial)
     if (dial->fd < 0)
         return;
     di_io_forget(dial->context->io, &dial->connect);
-    di_fork_close(dial->fd);
+    di_io_close_socket(dial->context->io, dial->fd);
     dial->fd = -1;
 }
 
@@ -58,12 +55,9 @@ static void on_meet_freed(struct stream_meet *meet)
 static void begin_meeting(struct dial *dial)
 {
     int fd = dial->fd;
-    int flags = fcntl(fd, F_GETFL);
 
     di_io_forget(dial->context->io, &dial->connect);
     dial->fd = -1;
-    /* io_uring takes a descriptor that does not block at its word; who must not wait says so each time. */
-    fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
     dial->meet = (struct stream_meet){.done = on_met, .freed = on_meet_freed, .user = dial};
     dial->meeting = true;
     dial->parts++;
@@ -107,12 +101,11 @@ static void connect_next(struct dial *dial)
 {
     const struct stream_address *address = &dial->addresses[dial->at];
 
-    dial->fd = socket(address->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    dial->fd = di_io_open_socket(dial->context->io, address->at.ss_family);
     if (dial->fd < 0) {
-        address_failed(dial, errno);
+        address_failed(dial, -dial->fd);
         return;
     }
-    di_fork_close_in_child(dial->fd);
     dial->connect = (struct di_io_op){.done = on_connected,
                                       .kind = DI_IO_CONNECT,
                                       .fd = dial->fd,

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/base/fork.h"
 #include "lib/base/log.h"
 #include "lib/core/listener.h"
 #include "transports/stream_dial.h"
@@ -49,7 +48,7 @@ static void free_listener(struct stream_listener *self)
 {
     di_io_forget(self->listener.context->io, &self->op);
     if (self->fd >= 0)
-        self->scheme->unlisten(self->fd, self->state);
+        self->scheme->unlisten(self->listener.context->io, self->fd, self->state);
     if (self->spare >= 0)
         close(self->spare);
     di_options_fini(&self->options);
@@ -114,7 +113,7 @@ static void meet_one(struct stream_listener *self, int fd)
     struct stream_meet *meet = calloc(1, sizeof(*meet));
 
     if (meet == NULL) {
-        close(fd);
+        di_io_close_socket(self->listener.context->io, fd);
         turned_away(self, DUCT_LOG_WARN, "no memory");
         return;
     }
@@ -136,13 +135,13 @@ static void meet_one(struct stream_listener *self, int fd)
  * socket readable for ever. */
 static void shed(struct stream_listener *self)
 {
+    struct di_io *io = self->listener.context->io;
+
     turned_away(self, DUCT_LOG_WARN, "no file descriptor is left; raise RLIMIT_NOFILE");
     if (self->spare < 0)
         return;
     close(self->spare);
-    int fd = di_io_try_accept(self->listener.context->io, self->fd);
-    if (fd >= 0)
-        close(fd);
+    di_io_close_socket(io, di_io_try_accept(io, self->fd));
     self->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
@@ -211,7 +210,7 @@ static void close_listener(struct duct_listener *listener)
     if (!self->op.in_flight) {
         di_io_forget(io, &self->op);
         /* The address is free for the next listener as soon as this returns. */
-        self->scheme->unlisten(self->fd, self->state);
+        self->scheme->unlisten(io, self->fd, self->state);
         self->fd = -1;
     }
     part_over(self);
@@ -230,7 +229,7 @@ enum duct_err stream_listen(struct duct_context *context, const struct stream_sc
     if (self == NULL)
         return err != DUCT_OK ? err : di_fail(DUCT_ENOMEMORY, "no memory for a listener");
     if ((err = di_options_copy(&self->options, options)) != DUCT_OK ||
-        (err = scheme->listen(url, options, &self->fd, self->listener.path,
+        (err = scheme->listen(context->io, url, options, &self->fd, self->listener.path,
                               sizeof(self->listener.path), &self->state)) != DUCT_OK) {
         di_options_fini(&self->options);
         free(self);

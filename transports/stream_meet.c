@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/base/fork.h"
 #include "lib/base/random.h"
 
 /* Least that a payload of CLOSE, and some room for what later versions add, ask of a frame. */
@@ -18,7 +17,7 @@ static void settle(struct stream_meet *meet)
         return;
     if (meet->fd >= 0) {
         di_io_forget(meet->context->io, &meet->in);
-        di_fork_close(meet->fd);
+        di_io_close_socket(meet->context->io, meet->fd);
         meet->fd = -1;
     }
     meet->freed(meet);
@@ -157,7 +156,6 @@ void stream_meet_begin(struct stream_meet *meet, struct duct_context *context, i
     meet->scheme = scheme;
     meet->options = options;
     meet->fd = fd;
-    di_fork_close_in_child(fd);
     meet->in = (struct di_io_op){
         .done = on_readable, .kind = DI_IO_POLL, .fd = fd, .events = POLLIN | POLLRDHUP};
     meet->timer = (struct di_io_op){.done = on_timer, .kind = DI_IO_TIMER};
@@ -195,7 +193,7 @@ enum duct_err stream_meet_take(struct stream_meet *meet, struct duct_pipe **pipe
     err = stream_pipe_start(pipe, stream, meet->context, &meet->options->o, meet->bytes,
                             meet->filled);
     if (err != DUCT_OK)
-        stream_release(stream);
+        stream_release(stream, meet->context->io);
     return err;
 }
 

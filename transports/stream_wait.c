@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -247,12 +246,12 @@ void stream_wait_for_room(struct stream_pipe *sp)
     if (op->in_flight || sp->closing || sp->detaching)
         return;
     if (stream->out_fd < 0) {
-        stream->out_fd = fcntl(stream->fd, F_DUPFD_CLOEXEC, 0);
-        if (stream->out_fd < 0) {
-            di_pipe_end(&sp->pipe, di_fail_os(errno, "a second descriptor for a stream"));
+        int made = di_io_dup_socket(sp->pipe.context->io, stream->fd);
+        if (made < 0) {
+            di_pipe_end(&sp->pipe, di_fail_os(-made, "a second descriptor for a stream"));
             return;
         }
-        di_fork_close_in_child(stream->out_fd);
+        stream->out_fd = made;
     }
     op->kind = DI_IO_POLL;
     op->fd = stream->out_fd;
@@ -315,7 +314,7 @@ static void free_handle(struct stream_pipe *sp)
     di_fork_close(sp->bell);
     if (sp->in != NULL)
         stream_in_close(sp->in);
-    stream_release(sp->stream);
+    stream_release(sp->stream, sp->pipe.context->io);
     di_pipe_free(&sp->pipe);
 }
 

@@ -165,14 +165,16 @@ static enum duct_err bind_one(int fd, const struct addrinfo *at, const struct di
 }
 
 /* The first address of the name: one listener is one socket. */
-static enum duct_err listen_at(const struct di_url *url, const struct di_options *options, int *out,
-                               char *name, size_t capacity, void **state)
+static enum duct_err listen_at(struct di_io *io, const struct di_url *url,
+                               const struct di_options *options, int *out, char *name,
+                               size_t capacity, void **state)
 {
     struct sockaddr_storage bound;
     socklen_t size = sizeof(bound);
     struct addrinfo *found;
     enum duct_err err = look_up(url, &found);
 
+    (void)io;
     *state = NULL;
     if (err != DUCT_OK)
         return err;
@@ -195,8 +197,9 @@ static enum duct_err listen_at(const struct di_url *url, const struct di_options
     return DUCT_OK;
 }
 
-static void unlisten(int fd, void *state)
+static void unlisten(struct di_io *io, int fd, void *state)
 {
+    (void)io;
     (void)state;
     di_fork_close(fd);
 }

@@ -79,12 +79,14 @@ static enum duct_err listen_abstract(const struct stream_address *address, int b
     return DUCT_OK;
 }
 
-static enum duct_err listen_at(const struct di_url *url, const struct di_options *options, int *fd,
-                               char *name, size_t capacity, void **state)
+static enum duct_err listen_at(struct di_io *io, const struct di_url *url,
+                               const struct di_options *options, int *fd, char *name,
+                               size_t capacity, void **state)
 {
     struct stream_address address;
     enum duct_err err = fill(url, &address);
 
+    (void)io;
     *state = NULL;
     if (err != DUCT_OK)
         return err;
@@ -105,8 +107,9 @@ static enum duct_err listen_at(const struct di_url *url, const struct di_options
     return DUCT_OK;
 }
 
-static void unlisten(int fd, void *state)
+static void unlisten(struct di_io *io, int fd, void *state)
 {
+    (void)io;
     if (state == NULL) {
         di_fork_close(fd);
         return;

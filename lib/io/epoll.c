@@ -403,4 +403,7 @@ const struct di_io_backend di_io_epoll = {
     .try_send = di_transfer_send,
     .try_recv = di_transfer_recv,
     .try_accept = di_transfer_accept,
+    .open_socket = di_transfer_open,
+    .dup_socket = di_transfer_dup,
+    .close_socket = di_transfer_close,
 };

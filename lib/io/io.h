@@ -48,13 +48,16 @@
  * caller's again when they complete. They must not be in flight across di_io_adopt() (what a former thread's
  * ring would still send or receive is lost, or sent twice), and are for calls that wait; whoever waits for
  * events uses POLL and the di_io_try_… calls.
+ *
+ * Stream sockets are opened, duplicated and closed by the loop too, so that a backend may have descriptors that
+ * are not the kernel's. Those a program hands out, or got from elsewhere, are the kernel's own.
  */
 
 enum di_io_kind {
     DI_IO_POLL,    /* fd becomes ready for events (POLLIN, POLLOUT); result: the ready events */
     DI_IO_WORD,    /* *word leaves the value expected; result 0. Only with DI_IO_CAN_WORD. */
     DI_IO_TIMER,   /* now() reaches deadline; result 0 */
-    DI_IO_CONNECT, /* fd, which does not block, is connected to address; result 0 */
+    DI_IO_CONNECT, /* fd, of di_io_open_socket(), is connected to address; result 0 */
     DI_IO_SEND,    /* from pieces; result: bytes, at least 1 */
     DI_IO_RECV,    /* into pieces; result: bytes, 0 at the end of the stream */
     DI_IO_CALL /* all of data, then RECV; result as RECV. Where data did not all go at once it may end with
@@ -131,6 +134,9 @@ struct di_io_backend {
     int64_t (*try_send)(struct di_io *io, int fd, const struct iovec *pieces, uint32_t count);
     int64_t (*try_recv)(struct di_io *io, int fd, const struct iovec *pieces, uint32_t count);
     int (*try_accept)(struct di_io *io, int fd);
+    int (*open_socket)(struct di_io *io, int family);
+    int (*dup_socket)(struct di_io *io, int fd);
+    void (*close_socket)(struct di_io *io, int fd);
 };
 
 /* First member of every backend's own struct. */
@@ -225,10 +231,29 @@ static inline int64_t di_io_try_recv(struct di_io *io, int fd, const struct iove
     return io->backend->try_recv(io, fd, pieces, count);
 }
 
-/* The next connection of a listening socket that does not block: a descriptor, or a negative errno. */
+/* The next connection of a listening socket that does not block: a descriptor, or a negative errno. The caller
+ * closes it with di_io_close_socket(). */
 static inline int di_io_try_accept(struct di_io *io, int fd)
 {
     return io->backend->try_accept(io, fd);
+}
+
+/* A stream socket to be connected: a descriptor, or a negative errno. No child made by fork() keeps it. */
+static inline int di_io_open_socket(struct di_io *io, int family)
+{
+    return io->backend->open_socket(io, family);
+}
+
+/* A second descriptor of a connected socket, for an operation of its own: or a negative errno. */
+static inline int di_io_dup_socket(struct di_io *io, int fd)
+{
+    return io->backend->dup_socket(io, fd);
+}
+
+/* Ignores negative descriptors. Operations on it were forgotten before. */
+static inline void di_io_close_socket(struct di_io *io, int fd)
+{
+    io->backend->close_socket(io, fd);
 }
 
 /* The calling thread becomes the one that submits and waits. */

@@ -2,7 +2,10 @@
 #include "lib/io/transfer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+
+#include "lib/base/fork.h"
 
 /* Without a message header where one will do: the kernel reads less. */
 int64_t di_transfer_send(struct di_io *io, int fd, const struct iovec *pieces, uint32_t count)
@@ -33,6 +36,15 @@ int64_t di_transfer_recv(struct di_io *io, int fd, const struct iovec *pieces, u
     return done < 0 ? -errno : done;
 }
 
+/* A new descriptor, or a negative errno. */
+static int listed(int fd)
+{
+    if (fd < 0)
+        return -errno;
+    di_fork_close_in_child(fd);
+    return fd;
+}
+
 int di_transfer_accept(struct di_io *io, int fd)
 {
     int taken;
@@ -41,7 +53,33 @@ int di_transfer_accept(struct di_io *io, int fd)
     do {
         taken = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
     } while (taken < 0 && (errno == EINTR || errno == ECONNABORTED));
-    return taken < 0 ? -errno : taken;
+    return listed(taken);
+}
+
+int di_transfer_open(struct di_io *io, int family)
+{
+    (void)io;
+    return listed(socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+int di_transfer_dup(struct di_io *io, int fd)
+{
+    (void)io;
+    return listed(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
+void di_transfer_close(struct di_io *io, int fd)
+{
+    (void)io;
+    di_fork_close(fd);
+}
+
+void di_transfer_connected(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags >= 0)
+        (void)fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
 }
 
 static int64_t connect_now(const struct di_io_op *op, bool connecting)
@@ -86,8 +124,12 @@ static int64_t call_now(struct di_io_op *op)
 int64_t di_transfer_attempt(struct di_io_op *op, bool connecting)
 {
     switch (op->kind) {
-    case DI_IO_CONNECT:
-        return connect_now(op, connecting);
+    case DI_IO_CONNECT: {
+        int64_t result = connect_now(op, connecting);
+        if (result == 0)
+            di_transfer_connected(op->fd);
+        return result;
+    }
     case DI_IO_SEND:
         return di_transfer_send(NULL, op->fd, op->pieces, op->piece_count);
     case DI_IO_RECV:

@@ -7,12 +7,19 @@
 #include "lib/io/io.h"
 
 /*
- * Moving bytes at once, by plain system calls that do not wait: what both backends of this kernel share. All
- * give a number of bytes, or a negative errno; EINTR is tried again here, and nowhere else.
+ * Sockets, and moving bytes at once, by plain system calls that do not wait: what both backends of this kernel
+ * share. All give a number of bytes, a descriptor, or a negative errno; EINTR is tried again here, and nowhere else.
  */
 int64_t di_transfer_send(struct di_io *io, int fd, const struct iovec *pieces, uint32_t count);
 int64_t di_transfer_recv(struct di_io *io, int fd, const struct iovec *pieces, uint32_t count);
 int di_transfer_accept(struct di_io *io, int fd);
+
+/* Sockets of the kernel. One that is to be connected does not block until it is: di_transfer_connected() ends
+ * that, since io_uring takes a descriptor that does not block at its word. */
+int di_transfer_open(struct di_io *io, int family);
+int di_transfer_dup(struct di_io *io, int fd);
+void di_transfer_close(struct di_io *io, int fd);
+void di_transfer_connected(int fd);
 
 /*
  * As much of a CONNECT, SEND, RECV or CALL as can be done now: its result, or -EAGAIN. connecting: its connect()

@@ -412,6 +412,9 @@ const struct di_io_backend di_io_uring = {
     .try_send = di_transfer_send,
     .try_recv = di_transfer_recv,
     .try_accept = di_transfer_accept,
+    .open_socket = di_transfer_open,
+    .dup_socket = di_transfer_dup,
+    .close_socket = di_transfer_close,
 };
 
 /* Only an answer that will not change is kept: a process short of descriptors may ask again. */

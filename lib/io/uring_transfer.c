@@ -89,6 +89,8 @@ int di_uring_transfer_result(struct di_io_op *op, int result)
         return op->canceling && op->error == EAGAIN ? DI_IO_CANCELED : DI_IO_FAILED;
     if (op->kind == DI_IO_CALL)
         op->sent = op->size;
+    if (op->kind == DI_IO_CONNECT && result == 0)
+        di_transfer_connected(op->fd);
     if (result >= 0)
         return result;
     if (result == -ECANCELED)

@@ -2,6 +2,7 @@
 /* CONNECT, SEND, RECV and CALL of lib/io/io.h, on every backend. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -312,9 +313,10 @@ static int bound(struct sockaddr_in *address)
     return fd;
 }
 
-static struct probe connect_probe(const struct sockaddr_in *address)
+static struct probe connect_probe(struct di_io *io, const struct sockaddr_in *address)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = di_io_open_socket(io, AF_INET);
+    cr_assert_geq(fd, 0);
     return (struct probe){.op = {.done = probe_done,
                                  .kind = DI_IO_CONNECT,
                                  .fd = fd,
@@ -328,10 +330,12 @@ EACH_BACKEND(a_connection_is_made_and_used)
     int listener = bound(&address);
     cr_assert_eq(listen(listener, 5), 0);
     cr_assert_eq(di_io_try_accept(*loop, listener), -EAGAIN);
-    struct probe p = connect_probe(&address);
+    struct probe p = connect_probe(*loop, &address);
     di_io_submit(*loop, &p.op);
     until(*loop, &p, 1);
     cr_assert_eq(p.result, 0);
+    /* Or a receive by io_uring would not wait. */
+    cr_assert_eq(fcntl(p.op.fd, F_GETFL) & O_NONBLOCK, 0);
     di_io_forget(*loop, &p.op);
     int accepted = di_io_try_accept(*loop, listener);
     cr_assert_geq(accepted, 0);
@@ -353,7 +357,7 @@ EACH_BACKEND(a_connection_is_refused_with_the_reason)
 {
     struct sockaddr_in address;
     int nobody = bound(&address); /* but does not listen */
-    struct probe p = connect_probe(&address);
+    struct probe p = connect_probe(*loop, &address);
     di_io_submit(*loop, &p.op);
     until(*loop, &p, 1);
     cr_assert_eq(p.result, DI_IO_FAILED);
@@ -361,4 +365,28 @@ EACH_BACKEND(a_connection_is_refused_with_the_reason)
     di_io_forget(*loop, &p.op);
     close(nobody);
     close(p.op.fd);
+}
+
+EACH_BACKEND(a_second_descriptor_outlives_the_first)
+{
+    struct sockaddr_in address;
+    int listener = bound(&address);
+    cr_assert_eq(listen(listener, 5), 0);
+    struct probe p = connect_probe(*loop, &address);
+    di_io_submit(*loop, &p.op);
+    until(*loop, &p, 1);
+    di_io_forget(*loop, &p.op);
+    int second = di_io_dup_socket(*loop, p.op.fd);
+    cr_assert_geq(second, 0);
+    di_io_close_socket(*loop, p.op.fd);
+    int accepted = di_io_try_accept(*loop, listener);
+    char word[] = "dup";
+    const struct iovec piece = {word, 3};
+    cr_assert_eq(di_io_try_send(*loop, second, &piece, 1), 3);
+    char bytes[8];
+    cr_assert_eq(recv(accepted, bytes, sizeof bytes, 0), 3);
+    di_io_close_socket(*loop, second);
+    cr_assert_eq(recv(accepted, bytes, sizeof bytes, 0), 0);
+    di_io_close_socket(*loop, -1);
+    cr_assert_eq(di_io_dup_socket(*loop, -1), -EBADF);
 }
