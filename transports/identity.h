@@ -19,8 +19,14 @@ struct identity {
 };
 
 /*
- * Checks who sent msg against the options: our own uid, or those that they allow; never the uid that stands
- * for those without a number here. Takes the message's pidfd. DENIED, with nothing taken.
+ * Whether a process of that uid may be the peer: of our own, or one that the options allow; never one that reads
+ * as the number for those who have none here, unless everybody has one and it is our own. DENIED.
+ */
+enum duct_err identity_check_uid(uid_t uid, const struct duct_options *options) DUCT_NODISCARD;
+
+/*
+ * Checks who sent msg against the options, as identity_check_uid() does. Takes the message's pidfd. DENIED, with
+ * nothing taken.
  */
 enum duct_err identity_check(struct identity *identity, struct di_control_msg *msg,
                              const struct duct_options *options) DUCT_NODISCARD;

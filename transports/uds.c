@@ -8,6 +8,7 @@
 
 #include "lib/base/fork.h"
 #include "shm/names.h"
+#include "transports/identity.h"
 #include "transports/stream_dial.h"
 
 /*
@@ -123,17 +124,6 @@ static void tune(int fd)
     (void)fd;
 }
 
-static bool allowed(const struct duct_options *o, uint32_t uid)
-{
-    if (o->allow_uids == NULL)
-        return uid == geteuid();
-    for (size_t i = 0; i < o->allow_uid_count; i++) {
-        if (o->allow_uids[i] == uid)
-            return true;
-    }
-    return false;
-}
-
 static enum duct_err identify(int fd, const struct di_options *options, struct stream_peer *peer)
 {
     struct ucred credentials;
@@ -143,12 +133,7 @@ static enum duct_err identify(int fd, const struct di_options *options, struct s
         return di_fail_os(errno, "asking who the peer is");
     *peer = (struct stream_peer){
         .pid = credentials.pid, .uid = credentials.uid, .gid = credentials.gid};
-    if (!allowed(&options->o, peer->uid))
-        return di_fail(DUCT_EDENIED,
-                       "the peer's uid %u is not allowed here (own uid %u); the option allow "
-                       "names uids",
-                       (unsigned)peer->uid, (unsigned)geteuid());
-    return DUCT_OK;
+    return identity_check_uid(peer->uid, &options->o);
 }
 
 static const struct stream_scheme scheme = {.name = "uds",
