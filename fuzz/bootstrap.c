@@ -36,8 +36,23 @@ static void check_hello(const uint8_t *bytes, size_t size, uint64_t session)
     /* One end or the other may mean a durable pipe: it is agreed, or refused. */
     bool both = (hello.has & hello.needs & DI_CAP_DURABLE) != 0;
     bool neither = ((hello.has | hello.needs) & DI_CAP_DURABLE) == 0;
-    FUZZ_CHECK((di_boot_check_durable(&hello, true) == DUCT_OK) == both);
+    bool shows = ((hello.has | hello.needs) & DI_CAP_PROOF) != 0, proving = !shows;
+    FUZZ_CHECK((di_boot_check_durable(&hello, true) == DUCT_OK) == (both && !shows));
     FUZZ_CHECK((di_boot_check_durable(&hello, false) == DUCT_OK) == neither);
+    /* To show a nonce and to want one go together. */
+    err = di_boot_check_proving(&hello, &proving);
+    FUZZ_CHECK(err == DUCT_OK ? proving == shows
+                              : shows && !(hello.has & hello.needs & DI_CAP_PROOF));
+}
+
+static void check_proof(const uint8_t *bytes, size_t size, uint64_t session)
+{
+    struct di_boot_proof proof;
+
+    if (!di_boot_check_proof(bytes, size, session, &proof))
+        return;
+    FUZZ_CHECK(size == sizeof(proof) && memcmp(&proof, bytes, size) == 0);
+    FUZZ_CHECK(proof.type == DI_BOOT_PROOF && proof.session == session && proof.zero == 0);
 }
 
 static void check_ends(const uint8_t *bytes, size_t size, uint64_t session)
@@ -103,6 +118,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_end(bytes, given, DI_BOOT_CLOSE);
     check_notes(bytes, given, session);
     check_ends(bytes, given, session);
+    check_proof(bytes, given, session);
     free(bytes);
     return 0;
 }

@@ -12,6 +12,7 @@
 #include "lib/base/crash.h"
 #include "lib/base/error.h"
 #include "lib/base/random.h"
+#include "lib/base/system.h"
 #include "shm/liveness.h"
 #include "shm/ring.h"
 
@@ -36,7 +37,7 @@ static void fill(const struct di_durable_end *end, unsigned char *base)
     struct di_durable_sent *sent = (void *)(base + DI_DURABLE_SENT_AT);
 
     header.created_ns = di_durable_wall_clock();
-    di_durable_boot_id(header.boot_id);
+    di_boot_id(header.boot_id);
     memcpy(header.name, end->name, strlen(end->name));
     memcpy(base, outbox, sizeof(*outbox));
     memcpy(base + DI_DURABLE_HEADER_AT, &header, sizeof(header));

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/base/error.h"
+#include "lib/base/system.h"
 #include "shm/durable_file.h"
 
 /* The copy is private: nothing in it changes, and plain reads are enough. */
@@ -303,7 +304,7 @@ static void tell(struct di_durable_facts *facts, const struct di_durable_copy *o
 {
     unsigned char boot[16];
 
-    di_durable_boot_id(boot);
+    di_boot_id(boot);
     *facts =
         (struct di_durable_facts){.end = (enum di_end)own->header.end,
                                   .id = own->header.id,
@@ -353,26 +354,4 @@ enum duct_err di_durable_examine(struct di_durable_facts *facts, int fd, uint64_
     di_durable_copy_free(&other);
     di_durable_copy_free(&own);
     return err;
-}
-
-void di_durable_boot_id(unsigned char id[16])
-{
-    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
-    char text[40] = "";
-    size_t digits = 0;
-
-    memset(id, 0, 16);
-    if (file == NULL)
-        return;
-    if (fgets(text, sizeof(text), file) == NULL)
-        text[0] = '\0';
-    fclose(file);
-    for (const char *c = text; *c != '\0' && digits < 32; c++) {
-        const char *hex = "0123456789abcdef";
-        const char *found = strchr(hex, *c);
-        if (found == NULL)
-            continue;
-        id[digits / 2] = (unsigned char)(id[digits / 2] << 4 | (found - hex));
-        digits++;
-    }
 }

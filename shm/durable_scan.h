@@ -114,7 +114,4 @@ struct di_durable_facts {
 enum duct_err di_durable_examine(struct di_durable_facts *facts, int fd, uint64_t size,
                                  int other_fd, uint64_t other_size) DUCT_NODISCARD;
 
-/* The boot this is; zeroes if the kernel does not say. */
-void di_durable_boot_id(unsigned char id[16]);
-
 #endif

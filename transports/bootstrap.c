@@ -10,6 +10,7 @@ _Static_assert(sizeof(struct di_boot_hello) == 40, "no padding");
 _Static_assert(sizeof(struct di_boot_end) == 16 + DUCT_REASON_MAX, "no padding");
 _Static_assert(sizeof(struct di_boot_note) == 16, "no padding");
 _Static_assert(sizeof(struct di_boot_durable) == 24, "no padding");
+_Static_assert(sizeof(struct di_boot_proof) == 32, "no padding");
 
 void di_boot_make_hello(struct di_boot_hello *hello, uint64_t session, uint32_t has,
                         uint32_t blocks, uint32_t slots)
@@ -48,8 +49,8 @@ enum duct_err di_boot_check_hello(const void *bytes, size_t size, uint64_t sessi
                        "shared-memory layouts: the peer's is version %u, this side's %u; "
                        "update the older program",
                        local.layout, DI_LAYOUT_VERSION);
-    /* Only to be durable can be needed: whoever asks for more is not understood. */
-    if ((local.has & ~DI_CAPS_KNOWN) != 0 || (local.needs & ~DI_CAP_DURABLE) != 0)
+    /* Only these can be needed: whoever asks for more is not understood. */
+    if ((local.has & ~DI_CAPS_KNOWN) != 0 || (local.needs & ~DI_CAPS_NEEDED) != 0)
         return di_fail(DUCT_ENOTSUP,
                        "the peer has or needs capabilities %#x that this side does not "
                        "know (it knows %#x); update this side",
@@ -72,12 +73,40 @@ enum duct_err di_boot_check_durable(const struct di_boot_hello *hello, bool dura
         return di_fail(DUCT_ECORRUPT,
                        "the HELLO has the capability of durable pipes and does not need "
                        "it, or the other way round");
+    if (durable && ((hello->has | hello->needs) & DI_CAP_PROOF) != 0)
+        return di_fail(DUCT_EREFUSED, "a durable pipe is met by its files, and not by a nonce");
     if ((has != 0) == durable)
         return DUCT_OK;
     return di_fail(DUCT_EREFUSED,
                    "the pipe is durable at %s and not at the other; give durable=1 at "
                    "both, or at neither",
                    durable ? "this end" : "the end that dials or was dialled");
+}
+
+enum duct_err di_boot_check_proving(const struct di_boot_hello *hello, bool *proving)
+{
+    uint32_t has = hello->has & DI_CAP_PROOF;
+
+    if (has != (hello->needs & DI_CAP_PROOF))
+        return di_fail(DUCT_ECORRUPT,
+                       "the HELLO shows a nonce and does not want to see one, or the "
+                       "other way round");
+    *proving = has != 0;
+    return DUCT_OK;
+}
+
+bool di_boot_check_proof(const void *bytes, size_t size, uint64_t session,
+                         struct di_boot_proof *proof)
+{
+    struct di_boot_proof local;
+
+    if (size != sizeof(local))
+        return false;
+    memcpy(&local, bytes, sizeof(local));
+    if (local.type != DI_BOOT_PROOF || local.zero != 0 || local.session != session)
+        return false;
+    *proof = local;
+    return true;
 }
 
 bool di_boot_check_ends(const void *bytes, size_t size, uint64_t session,

@@ -19,6 +19,9 @@
  *   SEGMENTS, with outbox and pool  →
  *                                   ←    READY
  *
+ * A dialer that was told a nonce over another connection shows it with PROOF, right after its HELLO, and is shown
+ * its own before the listener's.
+ *
  * Either may send REFUSE instead, with a reason in words, and close. Afterwards either side may
  * send RING, CLOSE, POOL (with a segment), EVENTFD and BELLS (with one each).
  */
@@ -30,6 +33,7 @@ enum di_boot_type {
     DI_BOOT_READY = 0x12,
     DI_BOOT_REFUSE = 0x13,
     DI_BOOT_DURABLE = 0x14,
+    DI_BOOT_PROOF = 0x15,
     DI_BOOT_CLOSE = 0x20,
     DI_BOOT_POOL = 0x21,
     DI_BOOT_EVENTFD = 0x22,
@@ -40,16 +44,20 @@ enum di_boot_type {
 #define DI_BOOT_VERSION_MIN 1u
 #define DI_BOOT_VERSION_MAX 1u
 
-/* Capabilities. A side refuses bits that it does not know in `has`, and any in `needs`, where none
- * is defined: every value means something. */
+/* Capabilities. A side refuses bits that it does not know in `has`, and in `needs` all but DURABLE and PROOF:
+ * every value means something. */
 #define DI_CAP_MEMBARRIER \
     (1u << 0)                    /* this process is registered for membarrier(GLOBAL_EXPEDITED) */
 #define DI_CAP_EVENTFD (1u << 1) /* it rings eventfds it is given */
 #define DI_CAP_BELLS   (1u << 2) /* it rings words of a bells page it is given */
 #define DI_CAP_HUGE    (1u << 3) /* its pool lies in huge pages */
 #define DI_CAP_DURABLE (1u << 4) /* the pipe is a durable one; has and needs */
+#define DI_CAP_PROOF   (1u << 5) /* both show what they were told elsewhere; has and needs */
+#define DI_CAPS_NEEDED (DI_CAP_DURABLE | DI_CAP_PROOF)
 #define DI_CAPS_KNOWN \
-    (DI_CAP_MEMBARRIER | DI_CAP_EVENTFD | DI_CAP_BELLS | DI_CAP_HUGE | DI_CAP_DURABLE)
+    (DI_CAP_MEMBARRIER | DI_CAP_EVENTFD | DI_CAP_BELLS | DI_CAP_HUGE | DI_CAPS_NEEDED)
+
+#define DI_BOOT_NONCE 16u
 
 struct di_boot_hello {
     uint32_t type;
@@ -89,6 +97,14 @@ struct di_boot_durable {
     uint64_t id; /* of the sender's outbox */
 };
 
+/* PROOF: the nonce that the receiver of this message has given to its sender over another connection. */
+struct di_boot_proof {
+    uint32_t type;
+    uint32_t zero;
+    uint64_t session;
+    unsigned char nonce[DI_BOOT_NONCE];
+};
+
 void di_boot_make_hello(struct di_boot_hello *hello, uint64_t session, uint32_t has,
                         uint32_t blocks, uint32_t slots);
 
@@ -102,6 +118,14 @@ enum duct_err di_boot_check_hello(const void *bytes, size_t size, uint64_t sessi
 
 /* Whether both sides mean a durable pipe, or neither. REFUSED. */
 enum duct_err di_boot_check_durable(const struct di_boot_hello *hello, bool durable) DUCT_NODISCARD;
+
+/* Whether the peer shows a nonce, and wants to be shown one. CORRUPT: one without the other. */
+enum duct_err di_boot_check_proving(const struct di_boot_hello *hello,
+                                    bool *proving) DUCT_NODISCARD;
+
+/* Checks a PROOF of the given session; not whether the nonce is the right one. */
+bool di_boot_check_proof(const void *bytes, size_t size, uint64_t session,
+                         struct di_boot_proof *proof);
 
 /* Checks a DURABLE of the given session. */
 bool di_boot_check_ends(const void *bytes, size_t size, uint64_t session,

@@ -3,13 +3,14 @@
 #include <string.h>
 
 #include "lib/core/transport.h"
+#include "transports/auto.h"
 #include "transports/shm.h"
 #include "transports/stream_dial.h"
 
 /* The one file that names every transport. */
 
 static const struct di_transport *const transports[] = {&di_transport_shm, &di_transport_uds,
-                                                      &di_transport_tcp};
+                                                      &di_transport_tcp, &di_transport_auto};
 
 const struct di_transport *di_transport_find(const char *scheme)
 {
@@ -22,5 +23,5 @@ const struct di_transport *di_transport_find(const char *scheme)
 
 const char *di_transport_names(void)
 {
-    return "shm, uds, tcp";
+    return "shm, uds, tcp, auto";
 }

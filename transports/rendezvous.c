@@ -17,7 +17,7 @@
 #include "transports/identity.h"
 
 /* What is expected next. */
-enum { EXPECT_HELLO, EXPECT_SEGMENTS, EXPECT_READY };
+enum { EXPECT_HELLO, EXPECT_PROOF, EXPECT_SEGMENTS, EXPECT_READY };
 
 static void finish(struct rendezvous *r, enum duct_err err)
 {
@@ -81,6 +81,10 @@ static enum duct_err send_hello(struct rendezvous *r, bool with_segments)
 
     di_boot_make_hello(&hello, link->session, capabilities(link), link->geometry.blocks_max,
                        link->geometry.header.slots);
+    if (r->proving) {
+        hello.has |= DI_CAP_PROOF;
+        hello.needs |= DI_CAP_PROOF;
+    }
     DI_CRASH_POINT("meet.hello_due");
     enum duct_err err =
         di_control_send(link->socket, &hello, sizeof(hello), fds, with_segments ? 2 : 0);
@@ -103,11 +107,51 @@ static enum duct_err send_note(struct rendezvous *r, enum di_boot_type type, boo
                               : err;
 }
 
+static enum duct_err send_proof(struct rendezvous *r, const unsigned char *nonce)
+{
+    struct di_boot_proof proof = {.type = DI_BOOT_PROOF, .session = r->link->session};
+
+    memcpy(proof.nonce, nonce, sizeof(proof.nonce));
+    DI_CRASH_POINT("prove.due");
+    enum duct_err err = di_control_send(r->link->socket, &proof, sizeof(proof), NULL, 0);
+    DI_CRASH_POINT("prove.sent");
+    return err == DUCT_EAGAIN ? di_fail(DUCT_EPEER, "the peer does not read its control socket")
+                              : err;
+}
+
 static enum duct_err wrong_fds(const struct di_control_msg *msg, unsigned expected)
 {
     return di_fail(DUCT_ECORRUPT,
                    "a message of the handshake came with %u descriptors%s, expected %u",
                    msg->fd_count, msg->surplus ? " and more" : "", expected);
+}
+
+/* The dialer proves, or does not; a listener goes along if it can. */
+static enum duct_err agree_on_proof(struct rendezvous *r, const struct di_boot_hello *hello)
+{
+    bool proving;
+    enum duct_err err = di_boot_check_proving(hello, &proving);
+
+    if (err != DUCT_OK)
+        return err;
+    if (r->dialer && proving != r->proving)
+        return di_fail(DUCT_ECORRUPT, "the peer's HELLO answers another one");
+    if (proving && !r->dialer && r->prover == NULL)
+        return di_fail(DUCT_EREFUSED,
+                       "this listener has told nobody a nonce: it is no auto:// one");
+    r->proving = proving;
+    return DUCT_OK;
+}
+
+/* The listener's answer to a HELLO, once it knows enough. */
+static enum duct_err answer_hello(struct rendezvous *r)
+{
+    enum duct_err err = link_make_segments(r->link);
+
+    if (err != DUCT_OK)
+        return err;
+    r->state = EXPECT_SEGMENTS;
+    return send_hello(r, true);
 }
 
 static enum duct_err take_hello(struct rendezvous *r, struct di_control_msg *msg)
@@ -119,23 +163,49 @@ static enum duct_err take_hello(struct rendezvous *r, struct di_control_msg *msg
     if ((err = identify(r, msg)) != DUCT_OK ||
         (err = di_boot_check_hello(msg->bytes, msg->size, r->dialer ? link->session : 0, &hello)) !=
             DUCT_OK ||
-        (err = di_boot_check_durable(&hello, false)) != DUCT_OK)
+        (err = di_boot_check_durable(&hello, false)) != DUCT_OK ||
+        (err = agree_on_proof(r, &hello)) != DUCT_OK)
         return err;
     if (msg->surplus || msg->fd_count != (r->dialer ? 2u : 0u))
         return wrong_fds(msg, r->dialer ? 2 : 0);
     link->session = hello.session;
     link->peer_has = hello.has;
     link->peer_blocks = hello.blocks;
-    if ((err = link_make_segments(link)) != DUCT_OK)
-        return err;
+    if (!r->dialer && !r->proving)
+        return answer_hello(r);
     if (!r->dialer) {
-        r->state = EXPECT_SEGMENTS;
-        return send_hello(r, true);
+        r->state = EXPECT_PROOF;
+        return DUCT_OK;
     }
-    if ((err = link_map_peer(link, msg->fds[0], msg->fds[1])) != DUCT_OK)
+    if ((err = link_make_segments(link)) != DUCT_OK ||
+        (err = link_map_peer(link, msg->fds[0], msg->fds[1])) != DUCT_OK)
         return err;
     r->state = EXPECT_READY;
     return send_note(r, DI_BOOT_SEGMENTS, true);
+}
+
+/* The dialer sees it first and the listener second: neither has given anything to, or mapped anything of, a peer
+ * that has not shown what it was told. */
+static enum duct_err take_proof(struct rendezvous *r, const struct di_control_msg *msg)
+{
+    struct di_boot_proof proof;
+    unsigned char answer[DI_BOOT_NONCE];
+    enum duct_err err;
+
+    if (msg->fd_count != 0 || msg->surplus)
+        return wrong_fds(msg, 0);
+    if (!di_boot_check_proof(msg->bytes, msg->size, r->link->session, &proof))
+        return di_fail(DUCT_ECORRUPT, "the peer sent something else than PROOF");
+    if (r->dialer) {
+        if (memcmp(proof.nonce, r->proof->expected, sizeof(proof.nonce)) != 0)
+            return di_fail(DUCT_EDENIED, "the peer shows another nonce than it was told");
+        r->state = EXPECT_HELLO;
+        return DUCT_OK;
+    }
+    if ((err = r->prover->check(r->prover, r, proof.nonce, answer)) != DUCT_OK ||
+        (err = send_proof(r, answer)) != DUCT_OK)
+        return err;
+    return answer_hello(r);
 }
 
 static enum duct_err take_segments(struct rendezvous *r, struct di_control_msg *msg)
@@ -171,6 +241,10 @@ static void step(struct rendezvous *r, struct di_control_msg *msg)
     switch (r->state) {
     case EXPECT_HELLO:
         if ((err = take_hello(r, msg)) != DUCT_OK)
+            refuse(r, err);
+        return;
+    case EXPECT_PROOF:
+        if ((err = take_proof(r, msg)) != DUCT_OK)
             refuse(r, err);
         return;
     case EXPECT_SEGMENTS:
@@ -256,7 +330,8 @@ enum duct_err rendezvous_begin(struct rendezvous *r, struct duct_context *contex
     r->context = context;
     r->options = options;
     r->dialer = dialer;
-    r->state = EXPECT_HELLO;
+    r->proving = dialer && r->proof != NULL;
+    r->state = r->proving ? EXPECT_PROOF : EXPECT_HELLO;
     r->finished = false;
     r->in_flight = 0;
     if ((err = link_open(&r->link, &options->o)) != DUCT_OK) {
@@ -267,7 +342,8 @@ enum duct_err rendezvous_begin(struct rendezvous *r, struct duct_context *contex
     di_control_want_identity(socket, true);
     if (dialer) {
         r->link->session = di_random_u64();
-        if ((err = send_hello(r, false)) != DUCT_OK) {
+        if ((err = send_hello(r, false)) != DUCT_OK ||
+            (r->proving && (err = send_proof(r, r->proof->shown)) != DUCT_OK)) {
             link_release(r->link);
             return err;
         }

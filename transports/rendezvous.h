@@ -8,6 +8,7 @@
 #include "lib/base/list.h"
 #include "lib/base/url.h"
 #include "lib/core/context.h"
+#include "transports/bootstrap.h"
 #include "transports/control.h"
 #include "transports/link.h"
 
@@ -19,11 +20,34 @@
  * The peer is checked before anything of its is mapped: its credentials come with its HELLO, from
  * the kernel, and not from the socket, whose SO_PEERCRED names whoever called listen().
  */
+struct rendezvous;
+
+/* What a dialer shows, and wants to see, to prove that both ends are those of another connection as well. */
+struct rendezvous_proof {
+    unsigned char shown[DI_BOOT_NONCE];    /* what the peer told us there */
+    unsigned char expected[DI_BOOT_NONCE]; /* and we the peer */
+};
+
+/* The listener's side of it: who knows which nonces were told. */
+struct rendezvous_prover {
+    /* DUCT_OK: it was told to one that has not shown it before; answer is what that one told us. From then on until
+     * gone(), rendezvous->told is the prover's. */
+    enum duct_err (*check)(struct rendezvous_prover *prover, struct rendezvous *rendezvous,
+                           const unsigned char *shown, unsigned char *answer);
+    /* One that was proved ends before it was taken. */
+    void (*gone)(struct rendezvous_prover *prover, struct rendezvous *rendezvous);
+};
+
 struct rendezvous {
     struct duct_context *context;
     struct link *link;
     const struct di_options *options; /* outlive the rendezvous */
     bool dialer;
+    const struct rendezvous_proof
+        *proof;                       /* the dialer's, which outlives it; NULL: nothing is proved */
+    struct rendezvous_prover *prover; /* the listener's; NULL: nothing can be */
+    void *told;                       /* the prover's */
+    bool proving;
     int state;
     pid_t dialer_pid; /* the listener's: see victim() in shm_listen.c */
     struct di_io_op socket_op;

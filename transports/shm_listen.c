@@ -40,6 +40,7 @@ struct shm_listener {
     int spare;              /* a descriptor kept back, to turn peers away when there are no more */
     struct di_list meeting; /* struct rendezvous.list: half-open, oldest first */
     struct di_list met;     /* and done, waiting for accept */
+    struct rendezvous_prover *prover;
     uint32_t meeting_count;
     uint32_t met_count;
     unsigned parts; /* rendezvous not freed yet, and the operation in flight */
@@ -72,26 +73,42 @@ static void on_freed(struct rendezvous *rendezvous)
 
 static void drop(struct shm_listener *self, struct rendezvous *rendezvous)
 {
+    if (rendezvous->told != NULL)
+        self->prover->gone(self->prover, rendezvous);
     di_list_remove(&rendezvous->list);
     self->meeting_count--;
     rendezvous_close(rendezvous);
+}
+
+static void turn_away(struct shm_listener *self, struct rendezvous *rendezvous, const char *why)
+{
+    self->listener.refused++;
+    di_log(DUCT_LOG_INFO, "%s turned a peer away: %s", self->listener.url, why);
+    drop(self, rendezvous);
+}
+
+/* Its handshake is complete: it waits for accept from now on. */
+static void admit(struct shm_listener *self, struct rendezvous *rendezvous)
+{
+    if (self->met_count >= self->options.o.backlog) {
+        turn_away(self, rendezvous, "too many pipes wait to be accepted");
+        return;
+    }
+    di_list_remove(&rendezvous->list);
+    self->meeting_count--;
+    di_list_append(&self->met, &rendezvous->list);
+    self->met_count++;
 }
 
 static void on_done(struct rendezvous *rendezvous, enum duct_err err)
 {
     struct shm_listener *self = rendezvous->user;
 
-    if (err == DUCT_OK && self->met_count < self->options.o.backlog) {
-        di_list_remove(&rendezvous->list);
-        self->meeting_count--;
-        di_list_append(&self->met, &rendezvous->list);
-        self->met_count++;
-        return;
-    }
-    self->listener.refused++;
-    di_log(DUCT_LOG_INFO, "%s turned a peer away: %s", self->listener.url,
-           err != DUCT_OK ? rendezvous->detail : "too many pipes wait to be accepted");
-    drop(self, rendezvous);
+    if (err != DUCT_OK)
+        turn_away(self, rendezvous, rendezvous->detail);
+    else if (rendezvous->told == NULL)
+        admit(self, rendezvous);
+    /* Else whoever told the nonce says what becomes of it. */
 }
 
 /* Who connected, as the kernel noted then: for our bookkeeping only, since who the peer is, its HELLO says. */
@@ -159,6 +176,7 @@ static void meet(struct shm_listener *self, int socket)
     rendezvous->dialer_pid = dialer_of(socket);
     make_room(self, rendezvous->dialer_pid);
     rendezvous->user = self;
+    rendezvous->prover = self->prover;
     rendezvous->done = on_done;
     rendezvous->freed = on_freed;
     if (rendezvous_begin(rendezvous, self->listener.context, socket, false, &self->options,
@@ -286,6 +304,24 @@ static void close_listener(struct duct_listener *listener)
         di_names_unbind(&self->bound);
     }
     part_over(self);
+}
+
+void shm_listener_prove(struct duct_listener *listener, struct rendezvous_prover *prover)
+{
+    ((struct shm_listener *)listener)->prover = prover;
+}
+
+bool shm_listener_admit(struct duct_listener *listener, struct rendezvous *rendezvous)
+{
+    if (!rendezvous->finished || rendezvous->result != DUCT_OK)
+        return false;
+    admit((struct shm_listener *)listener, rendezvous);
+    return true;
+}
+
+void shm_listener_drop(struct duct_listener *listener, struct rendezvous *rendezvous)
+{
+    drop((struct shm_listener *)listener, rendezvous);
 }
 
 static const struct di_listener_ops listener_ops = {

@@ -13,6 +13,7 @@ struct dial {
     struct duct_context *context;
     const struct stream_scheme *scheme;
     const struct di_options *options;
+    const struct di_offer *offer; /* to share memory; NULL: none */
     struct stream_address addresses[STREAM_ADDRESSES_MAX];
     unsigned count, at; /* the one that is tried */
     int fd;             /* connecting; -1: none */
@@ -63,7 +64,7 @@ static void begin_meeting(struct dial *dial)
     dial->parts++;
     /* The dial's own deadline is kept by the caller. */
     stream_meet_begin(&dial->meet, dial->context, fd, dial->scheme, true, dial->options,
-                      DUCT_FOREVER);
+                      dial->offer, DUCT_FOREVER);
 }
 
 static void address_failed(struct dial *dial, int error)
@@ -135,12 +136,21 @@ static void retry_later(struct dial *dial)
     di_io_submit(dial->context->io, &dial->retry);
 }
 
+struct stream_meet *stream_dial_choice(void *handle)
+{
+    struct dial *dial = handle;
+    bool choose = dial->meeting && dial->meet.finished && dial->meet.result == DUCT_OK &&
+                  dial->meet.shake.state == DI_SHAKE_CHOOSE;
+
+    return choose ? &dial->meet : NULL;
+}
+
 static enum duct_err dial_poll(void *handle, struct duct_pipe **pipe)
 {
     struct dial *dial = handle;
 
     if (dial->meeting) {
-        if (!dial->meet.finished)
+        if (!dial->meet.finished || stream_dial_choice(dial) != NULL)
             return DUCT_EAGAIN;
         if (dial->meet.result == DUCT_OK)
             return stream_meet_take(&dial->meet, pipe);
@@ -186,8 +196,9 @@ enum duct_err stream_check_options(const struct di_url *url, const struct duct_o
                    url->scheme);
 }
 
-enum duct_err stream_dial(struct duct_context *context, const struct stream_scheme *scheme,
-                          const struct di_url *url, const struct di_options *options, void **out)
+enum duct_err stream_dial_offering(struct duct_context *context, const struct stream_scheme *scheme,
+                                   const struct di_url *url, const struct di_options *options,
+                                   const struct di_offer *offer, void **out)
 {
     enum duct_err err = stream_check_options(url, &options->o);
     struct dial *dial = err == DUCT_OK ? calloc(1, sizeof(*dial)) : NULL;
@@ -197,6 +208,7 @@ enum duct_err stream_dial(struct duct_context *context, const struct stream_sche
     dial->context = context;
     dial->scheme = scheme;
     dial->options = options;
+    dial->offer = offer;
     dial->parts = 1;
     dial->fd = -1;
     err = scheme->resolve(url, dial->addresses, &dial->count);
@@ -206,4 +218,10 @@ enum duct_err stream_dial(struct duct_context *context, const struct stream_sche
     }
     *out = dial;
     return DUCT_OK;
+}
+
+enum duct_err stream_dial(struct duct_context *context, const struct stream_scheme *scheme,
+                          const struct di_url *url, const struct di_options *options, void **out)
+{
+    return stream_dial_offering(context, scheme, url, options, NULL, out);
 }

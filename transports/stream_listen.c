@@ -30,7 +30,8 @@ struct stream_listener {
     struct duct_listener listener; /* first */
     const struct stream_scheme *scheme;
     struct di_options options;
-    void *state; /* the scheme's */
+    void *state;                  /* the scheme's */
+    struct stream_offers *offers; /* of shared memory; NULL: none */
     int fd;
     int spare; /* a descriptor kept back, to turn peers away when there are no more */
     struct di_io_op op;
@@ -85,10 +86,18 @@ static void on_freed(struct stream_meet *meet)
     part_over(self);
 }
 
-static void drop(struct stream_listener *self, struct stream_meet *meet)
+/* A meeting is not half-open any more; moved: the dialer says that the pipe is elsewhere. */
+static void leave(struct stream_listener *self, struct stream_meet *meet, bool moved)
 {
     di_list_remove(&meet->list);
     self->meeting_count--;
+    if ((meet->shared != NULL || moved) && !self->offers->over(self->offers, meet, moved))
+        turned_away(self, DUCT_LOG_WARN, "it says that the pipe moved, and has not proved it");
+}
+
+static void drop(struct stream_listener *self, struct stream_meet *meet)
+{
+    leave(self, meet, false);
     stream_meet_close(meet);
 }
 
@@ -96,9 +105,13 @@ static void on_done(struct stream_meet *meet, enum duct_err err)
 {
     struct stream_listener *self = meet->user;
 
+    if (err == DUCT_OK && meet->shake.state == DI_SHAKE_MOVED) {
+        leave(self, meet, true);
+        stream_meet_close(meet);
+        return;
+    }
     if (err == DUCT_OK && self->met_count < self->options.o.backlog) {
-        di_list_remove(&meet->list);
-        self->meeting_count--;
+        leave(self, meet, false);
         di_list_append(&self->met, &meet->list);
         self->met_count++;
         return;
@@ -111,6 +124,7 @@ static void on_done(struct stream_meet *meet, enum duct_err err)
 static void meet_one(struct stream_listener *self, int fd)
 {
     struct stream_meet *meet = calloc(1, sizeof(*meet));
+    struct di_offer *offer = self->offers != NULL ? &self->offers->offer : NULL;
 
     if (meet == NULL) {
         di_io_close_socket(self->listener.context->io, fd);
@@ -127,7 +141,9 @@ static void meet_one(struct stream_listener *self, int fd)
     self->parts++;
     self->meeting_count++;
     di_list_append(&self->meeting, &meet->list);
-    stream_meet_begin(meet, self->listener.context, fd, self->scheme, false, &self->options,
+    if (offer != NULL)
+        stream_draw_nonce(offer);
+    stream_meet_begin(meet, self->listener.context, fd, self->scheme, false, &self->options, offer,
                       self->options.o.handshake_ns);
 }
 
@@ -214,6 +230,25 @@ static void close_listener(struct duct_listener *listener)
         self->fd = -1;
     }
     part_over(self);
+}
+
+void stream_listener_offer(struct duct_listener *listener, struct stream_offers *offers)
+{
+    ((struct stream_listener *)listener)->offers = offers;
+}
+
+struct stream_meet *stream_listener_told(struct duct_listener *listener, const unsigned char *nonce)
+{
+    struct stream_listener *self = (struct stream_listener *)listener;
+
+    for (struct di_list *at = self->meeting.next; at != &self->meeting; at = at->next) {
+        struct stream_meet *meet = di_container(at, struct stream_meet, list);
+        const struct di_shake *shake = &meet->shake;
+        if (shake->state == DI_SHAKE_READY && di_shake_offered(shake) &&
+            memcmp(shake->own.offer.nonce, nonce, DI_NONCE_SIZE) == 0)
+            return meet;
+    }
+    return NULL;
 }
 
 static const struct di_listener_ops listener_ops = {

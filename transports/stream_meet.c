@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/crash.h"
 #include "lib/base/random.h"
 
 /* Least that a payload of CLOSE, and some room for what later versions add, ask of a frame. */
@@ -61,7 +62,7 @@ static enum duct_err take_messages(struct stream_meet *meet)
     unsigned char reply[DI_SHAKE_MAX];
     size_t used, size;
 
-    while (meet->shake.state != DI_SHAKE_DONE) {
+    while (meet->shake.state < DI_SHAKE_CHOOSE) {
         if (meet->filled == 0)
             return DUCT_EAGAIN;
         enum duct_err err =
@@ -147,11 +148,16 @@ static struct di_hello hello_of(const struct duct_options *o, bool dialer)
 
 void stream_meet_begin(struct stream_meet *meet, struct duct_context *context, int fd,
                        const struct stream_scheme *scheme, bool dialer,
-                       const struct di_options *options, int64_t timeout_ns)
+                       const struct di_options *options, const struct di_offer *offer,
+                       int64_t timeout_ns)
 {
     unsigned char first[DI_SHAKE_MAX];
-    const struct di_hello own = hello_of(&options->o, dialer);
+    struct di_hello own = hello_of(&options->o, dialer);
 
+    if (offer != NULL) {
+        own.has |= DI_SHAKE_OFFERS;
+        own.offer = *offer;
+    }
     meet->context = context;
     meet->scheme = scheme;
     meet->options = options;
@@ -177,6 +183,26 @@ void stream_meet_begin(struct stream_meet *meet, struct duct_context *context, i
         meet->in_flight++;
         di_io_submit(context->io, &meet->timer);
     }
+}
+
+void stream_draw_nonce(struct di_offer *offer)
+{
+    const uint64_t drawn[2] = {di_random_u64(), di_random_u64()};
+
+    _Static_assert(sizeof(drawn) == sizeof(offer->nonce), "all of it");
+    memcpy(offer->nonce, drawn, sizeof(drawn));
+}
+
+enum duct_err stream_meet_choose(struct stream_meet *meet, bool moved)
+{
+    unsigned char bytes[DI_SHAKE_MAX];
+    size_t size = di_shake_choose(&meet->shake, moved, bytes);
+
+    DI_CRASH_POINT("choose.due");
+    if (!say(meet, bytes, size))
+        return hung_up(meet, 0);
+    DI_CRASH_POINT("choose.said");
+    return DUCT_OK;
 }
 
 enum duct_err stream_meet_take(struct stream_meet *meet, struct duct_pipe **pipe)

@@ -17,6 +17,7 @@ struct stream_meet {
     void (*freed)(struct stream_meet *meet);                   /* once, after stream_meet_close() */
     void *user;
     struct di_list list;
+    void *shared; /* where the peer has proved that it shares memory; NULL: it has not */
 
     struct duct_context *context;
     const struct stream_scheme *scheme;
@@ -35,12 +36,21 @@ struct stream_meet {
     unsigned char bytes[STREAM_MEET_ROOM];
 };
 
-/* fd is the meeting's at once. timeout_ns: FOREVER where somebody else keeps the time. */
+/* fd is the meeting's at once. offer: to share memory, copied; NULL: none. timeout_ns: FOREVER where somebody else
+ * keeps the time. */
 void stream_meet_begin(struct stream_meet *meet, struct duct_context *context, int fd,
                        const struct stream_scheme *scheme, bool dialer,
-                       const struct di_options *options, int64_t timeout_ns);
+                       const struct di_options *options, const struct di_offer *offer,
+                       int64_t timeout_ns);
 
-/* After done() with DUCT_OK: the pipe. */
+/* A nonce that no other offer has. */
+void stream_draw_nonce(struct di_offer *offer);
+
+/* Where both sides made an offer, the dialer's meeting is done with DUCT_OK in the state CHOOSE, and waits for this:
+ * the pipe is here, or moved elsewhere. PEER: it could not be said. */
+enum duct_err stream_meet_choose(struct stream_meet *meet, bool moved) DUCT_NODISCARD;
+
+/* After done() with DUCT_OK, unless the pipe moved: the pipe. */
 enum duct_err stream_meet_take(struct stream_meet *meet, struct duct_pipe **pipe) DUCT_NODISCARD;
 
 /* Ends it, whatever its state; a peer that waits for our answer is told err and the detail. */

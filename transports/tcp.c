@@ -213,23 +213,23 @@ static enum duct_err identify(int fd, const struct di_options *options, struct s
     return DUCT_OK;
 }
 
-static const struct stream_scheme scheme = {.name = "tcp",
-                                            .resolve = resolve,
-                                            .listen = listen_at,
-                                            .unlisten = unlisten,
-                                            .tune = tune,
-                                            .identify = identify};
+const struct stream_scheme stream_scheme_tcp = {.name = "tcp",
+                                                .resolve = resolve,
+                                                .listen = listen_at,
+                                                .unlisten = unlisten,
+                                                .tune = tune,
+                                                .identify = identify};
 
 static enum duct_err dial(struct duct_context *context, const struct di_url *url,
                           const struct di_options *options, void **out)
 {
-    return stream_dial(context, &scheme, url, options, out);
+    return stream_dial(context, &stream_scheme_tcp, url, options, out);
 }
 
 static enum duct_err listen_tcp(struct duct_context *context, const struct di_url *url,
                                 const struct di_options *options, struct duct_listener **listener)
 {
-    return stream_listen(context, &scheme, url, options, listener);
+    return stream_listen(context, &stream_scheme_tcp, url, options, listener);
 }
 
 const struct di_transport di_transport_tcp = {.scheme = "tcp",

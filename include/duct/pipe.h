@@ -170,11 +170,12 @@ struct duct_pipe_info {
     enum duct_bell peer_bell;   /* and we it; AUTO while it never slept */
     uint32_t close_code;        /* the peer's reason, once end is ECLOSED */
     char close_text[DUCT_REASON_MAX];
-    const char *scheme; /* "shm"; static storage */
+    const char *scheme; /* "shm", "uds", "tcp": of the pipe there is, also by auto://; static storage */
     uint32_t durable;   /* 1: the pipe is durable, and goes on without its peer */
     uint32_t name_lost; /* 1: its file was removed: nothing of it will outlive both processes */
     uint64_t undelivered_out; /* messages sent, and not released by the other end */
     uint64_t undelivered_in;  /* messages the other end sent, and this one did not release */
+    char choice[DUCT_REASON_MAX]; /* why auto:// took that scheme; "" for other addresses */
 };
 
 #define DUCT_PIPE_INFO_INIT DUCT_SIZED(struct duct_pipe_info)

@@ -34,6 +34,8 @@ struct duct_pipe_stats {
     uint64_t fences;           /* full fences executed for the peer's park word */
     uint64_t mode_switches;    /* times this side's receiver changed its fence mode */
     uint64_t pool_grown;       /* segments added to this side's pool */
+    uint64_t chose_shared;     /* times auto:// took shared memory */
+    uint64_t chose_stream;     /* times it took the stream */
 };
 
 #define DUCT_PIPE_STATS_INIT DUCT_SIZED(struct duct_pipe_stats)

@@ -25,7 +25,7 @@ struct merge {
     char *dir;
     const struct di_url *url;
     size_t at[DI_OPTION_ROWS_MAX]; /* position of the value in the address, or 0: not given there */
-    bool explicit_spin;            /* spin=0 in an address means none, not the default */
+    bool explicit_spin;            /* asked for: spin=0 in an address means none, not the default */
 };
 
 /* Position and address stand last: should the sentence be cut, the caller still has what to do. */
@@ -320,8 +320,9 @@ static enum duct_err merge_all(struct merge *m, const struct duct_options *given
         err = check_each(m);
     if (err == DUCT_OK)
         err = check_pool(m);
+    m->explicit_spin |= m->o.spin_ns != 0;
     /* On one core the peer cannot run while we spin. */
-    if (m->o.spin_ns == 0 && !m->explicit_spin)
+    if (!m->explicit_spin)
         m->o.spin_ns = cpus >= 2 ? SPIN_NS : 0;
     if (m->o.spin_ns < 0)
         m->o.spin_ns = 0;
@@ -338,7 +339,8 @@ enum duct_err di_options_merge(struct di_options *merged, const struct duct_opti
         free(m.dir);
         return err;
     }
-    *merged = (struct di_options){m.o, m.uids, m.dir};
+    *merged =
+        (struct di_options){.o = m.o, .uids = m.uids, .dir = m.dir, .spin_given = m.explicit_spin};
     return DUCT_OK;
 }
 

@@ -18,4 +18,7 @@ unsigned di_cpus(void);
  * time. */
 int64_t di_coarse_now(void);
 
+/* The boot this is, different for any two machines; zeroes if the kernel does not say. */
+void di_boot_id(unsigned char id[16]);
+
 #endif

@@ -2,6 +2,7 @@
 #ifndef DI_BASE_URL_H
 #define DI_BASE_URL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <duct/error.h>
@@ -32,6 +33,7 @@ struct di_options {
     struct duct_options o; /* every field set; allow_uids points at uids below or is NULL */
     uint32_t *uids;        /* owned: a private copy of the allow list, or NULL */
     char *dir;             /* owned: a private copy of o.dir, or NULL */
+    bool spin_given;       /* spin_ns is what somebody asked for, and no default */
 };
 
 /*

@@ -93,7 +93,9 @@ const char *duct_listener_path(const struct duct_listener *listener)
 
 uint64_t duct_listener_refused(const struct duct_listener *listener)
 {
-    return listener->refused;
+    const struct di_listener_ops *ops = listener->ops;
+
+    return ops->refused != NULL ? ops->refused(listener) : listener->refused;
 }
 
 struct duct_context *duct_listener_context(const struct duct_listener *listener)

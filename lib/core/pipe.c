@@ -80,6 +80,16 @@ enum duct_err di_pipe_check_slow(struct duct_pipe *pipe, unsigned can)
                    "duct_context_adopt(), or split the pipe");
 }
 
+void di_pipe_chosen(struct duct_pipe *pipe, bool shared, const char *why)
+{
+    struct di_choice *choice = &pipe->choice;
+
+    *(shared ? &choice->shared : &choice->streams) += 1;
+    di_text_clean(choice->why, sizeof(choice->why), why, strlen(why));
+    di_log(DUCT_LOG_INFO, "auto:// took %s: %s", shared ? "shared memory" : "a stream",
+           choice->why);
+}
+
 void di_pipe_end(struct duct_pipe *pipe, enum duct_err why)
 {
     if (pipe->end != DUCT_OK)
@@ -170,8 +180,10 @@ enum duct_err duct_pipe_split(struct duct_pipe *pipe, struct duct_context *sende
     if (pipe->end != DUCT_OK)
         return pipe->end;
     struct duct_pipe *halves[2];
+    const struct di_choice choice = pipe->choice;
     if ((err = pipe->ops->split(pipe, &halves[0], &halves[1])) != DUCT_OK)
         return err;
+    halves[0]->choice = halves[1]->choice = choice;
     if ((err = duct_pipe_move(halves[0], sender_context)) == DUCT_OK)
         err = duct_pipe_move(halves[1], receiver_context);
     if (err != DUCT_OK) {
@@ -300,6 +312,7 @@ enum duct_err duct_pipe_info(struct duct_pipe *pipe, struct duct_pipe_info *info
     all.state = pipe->state;
     all.end = pipe->end;
     all.scheme = pipe->ops->scheme;
+    memcpy(all.choice, pipe->choice.why, sizeof(all.choice));
     pipe->ops->info(pipe, &all);
     all.size = info->size < sizeof(all) ? info->size : sizeof(all);
     memcpy(info, &all, all.size);
@@ -315,6 +328,8 @@ enum duct_err duct_pipe_stats(struct duct_pipe *pipe, struct duct_pipe_stats *st
         return err;
     if (stats == NULL || stats->size < sizeof(stats->size))
         return di_fail(DUCT_EINVAL, "duct_pipe_stats: start from DUCT_PIPE_STATS_INIT");
+    all.chose_shared = pipe->choice.shared;
+    all.chose_stream = pipe->choice.streams;
     pipe->ops->stats(pipe, &all);
     all.size = stats->size < sizeof(all) ? stats->size : sizeof(all);
     memcpy(stats, &all, all.size);

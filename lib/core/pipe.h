@@ -24,6 +24,12 @@ enum { DI_CAN_SEND = 1, DI_CAN_RECV = 2 };
 /* Events to be reported once. */
 enum { DI_PENDING_STATE = 1, DI_PENDING_END = 2 };
 
+/* What auto:// chose, how often so far, and why the last time; all zero for other addresses. */
+struct di_choice {
+    uint64_t shared, streams;
+    char why[DUCT_REASON_MAX];
+};
+
 struct duct_pipe {
     uint64_t magic;
     const struct di_pipe_ops *ops;
@@ -40,7 +46,8 @@ struct duct_pipe {
     uint32_t pending;        /* DI_PENDING_… */
     void *user;
     bool exported; /* duct_pipe_fd() was called */
-    size_t bytes;  /* of the whole struct */
+    struct di_choice choice;
+    size_t bytes; /* of the whole struct */
     struct di_list link;
     struct di_list active;
 };
@@ -61,6 +68,9 @@ static inline void di_pipe_activate(struct duct_pipe *pipe)
 
 /* What its context is to report of it: DI_READY_…, by duct_pipe_watch(). */
 unsigned di_pipe_wanted(const struct duct_pipe *pipe);
+
+/* The pipe is what auto:// chose: shared memory or a stream. */
+void di_pipe_chosen(struct duct_pipe *pipe, bool shared, const char *why);
 
 /* The pipe has ended; the first reason stands. Called by the transport, in the context's thread. */
 void di_pipe_end(struct duct_pipe *pipe, enum duct_err why);

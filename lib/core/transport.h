@@ -134,6 +134,8 @@ struct di_listener_ops {
     /* The next pipe whose handshake is done, or EAGAIN. */
     enum duct_err (*accept)(struct duct_listener *listener, struct duct_pipe **pipe);
     bool (*ready)(struct duct_listener *listener);
+    /* Peers turned away, where it does not count them in listener->refused; else NULL. */
+    uint64_t (*refused)(const struct duct_listener *listener);
     /* Frees the listener, now or when its last operation has completed. */
     void (*close)(struct duct_listener *listener);
 };
@@ -153,7 +155,7 @@ struct di_transport {
 /* The transport of that scheme, or NULL. Defined in transports/registry.c. */
 const struct di_transport *di_transport_find(const char *scheme);
 
-/* All schemes, for messages: "shm, uds, tcp". */
+/* All schemes, for messages: "shm, uds, tcp, auto". */
 const char *di_transport_names(void);
 
 #endif

@@ -6,9 +6,9 @@
 #include "lib/base/error.h"
 #include "lib/protocol/bytes.h"
 
-enum kind { HELLO = 1, READY = 2, REFUSE = 3 };
+enum kind { HELLO = 1, READY = 2, REFUSE = 3, MOVED = 4 };
 
-/* Where the fields are: of all messages, of HELLO and READY, of REFUSE. */
+/* Where the fields are: of all messages, of HELLO, of READY and MOVED, of REFUSE. */
 enum {
     AT_MAGIC = 0,
     AT_KIND = 4,
@@ -22,6 +22,7 @@ enum {
     AT_MESSAGE_MAX = 24,
     AT_SESSION = 32,
     HELLO_SIZE = 40,
+    AT_OFFER = HELLO_SIZE,
     AT_READY_SESSION = 8,
     READY_SIZE = 16,
     AT_CODE = 8,
@@ -41,7 +42,9 @@ static void put_prefix(unsigned char *out, enum kind kind, size_t size)
 
 static size_t put_hello(unsigned char *out, const struct di_hello *hello)
 {
-    put_prefix(out, HELLO, HELLO_SIZE);
+    size_t size = hello->has & DI_SHAKE_OFFERS ? AT_OFFER + DI_OFFER_SIZE : HELLO_SIZE;
+
+    put_prefix(out, HELLO, size);
     di_put16(out + AT_VERSION_MIN, hello->version_min);
     di_put16(out + AT_VERSION_MAX, hello->version_max);
     di_put32(out + AT_HAS, hello->has);
@@ -49,12 +52,14 @@ static size_t put_hello(unsigned char *out, const struct di_hello *hello)
     di_put32(out + AT_FRAME_MAX, hello->frame_max);
     di_put64(out + AT_MESSAGE_MAX, hello->message_max);
     di_put64(out + AT_SESSION, hello->session);
-    return HELLO_SIZE;
+    if (hello->has & DI_SHAKE_OFFERS)
+        di_offer_put(out + AT_OFFER, &hello->offer);
+    return size;
 }
 
-static size_t put_ready(unsigned char *out, uint64_t session)
+static size_t put_ready(unsigned char *out, enum kind kind, uint64_t session)
 {
-    put_prefix(out, READY, READY_SIZE);
+    put_prefix(out, kind, READY_SIZE);
     di_put64(out + AT_READY_SESSION, session);
     return READY_SIZE;
 }
@@ -74,6 +79,17 @@ size_t di_shake_begin(struct di_shake *shake, bool dialer, const struct di_hello
 {
     *shake = (struct di_shake){.dialer = dialer, .state = DI_SHAKE_HELLO, .own = *own};
     return dialer ? put_hello(out, own) : 0;
+}
+
+bool di_shake_offered(const struct di_shake *shake)
+{
+    return (shake->own.has & shake->peer.has & DI_SHAKE_OFFERS) != 0;
+}
+
+size_t di_shake_choose(struct di_shake *shake, bool moved, unsigned char *out)
+{
+    shake->state = moved ? DI_SHAKE_MOVED : DI_SHAKE_DONE;
+    return put_ready(out, moved ? MOVED : READY, shake->own.session);
 }
 
 /* What the peer lacks or forbids is told by its own kind; the rest is its decision. */
@@ -110,25 +126,66 @@ static enum duct_err check_hello(const struct di_shake *shake, const struct di_h
     return DUCT_OK;
 }
 
-static enum duct_err take_hello(struct di_shake *shake, const unsigned char *in, unsigned char *out,
-                                size_t *reply)
+/* An offer is of use only to a side that makes one itself; to others it is an unknown capability. */
+static enum duct_err take_offer(const struct di_shake *shake, const unsigned char *in, size_t size,
+                                struct di_hello *hello)
 {
-    const struct di_hello hello = {.version_min = di_get16(in + AT_VERSION_MIN),
-                                   .version_max = di_get16(in + AT_VERSION_MAX),
-                                   .has = di_get32(in + AT_HAS),
-                                   .needs = di_get32(in + AT_NEEDS),
-                                   .frame_max = di_get32(in + AT_FRAME_MAX),
-                                   .message_max = di_get64(in + AT_MESSAGE_MAX),
-                                   .session = di_get64(in + AT_SESSION)};
+    if (!(shake->own.has & hello->has & DI_SHAKE_OFFERS))
+        return DUCT_OK;
+    if (size < AT_OFFER + DI_OFFER_SIZE)
+        return di_fail(DUCT_ECORRUPT, "the peer says that it offers shared memory, and does not");
+    return di_offer_get(&hello->offer, in + AT_OFFER);
+}
+
+static size_t answer_hello(struct di_shake *shake, unsigned char *out)
+{
+    struct di_hello own = shake->own;
+
+    if (shake->dialer && di_shake_offered(shake)) {
+        shake->state = DI_SHAKE_CHOOSE;
+        return 0;
+    }
+    if (shake->dialer)
+        return di_shake_choose(shake, false, out);
+    /* Who offers nothing is told nothing. */
+    if (!di_shake_offered(shake))
+        own.has &= ~(uint32_t)DI_SHAKE_OFFERS;
+    shake->state = DI_SHAKE_READY;
+    return put_hello(out, &own);
+}
+
+static enum duct_err take_hello(struct di_shake *shake, const unsigned char *in, size_t size,
+                                unsigned char *out, size_t *reply)
+{
+    struct di_hello hello = {.version_min = di_get16(in + AT_VERSION_MIN),
+                             .version_max = di_get16(in + AT_VERSION_MAX),
+                             .has = di_get32(in + AT_HAS),
+                             .needs = di_get32(in + AT_NEEDS),
+                             .frame_max = di_get32(in + AT_FRAME_MAX),
+                             .message_max = di_get64(in + AT_MESSAGE_MAX),
+                             .session = di_get64(in + AT_SESSION)};
     enum duct_err err = check_hello(shake, &hello);
 
+    if (err == DUCT_OK)
+        err = take_offer(shake, in, size, &hello);
     if (err != DUCT_OK)
         return err;
     shake->peer = hello;
     shake->own.session = hello.session;
-    shake->state = shake->dialer ? DI_SHAKE_DONE : DI_SHAKE_READY;
-    *reply = shake->dialer ? put_ready(out, hello.session) : put_hello(out, &shake->own);
+    *reply = answer_hello(shake, out);
     return DUCT_OK;
+}
+
+/* READY, or MOVED where both have made an offer. */
+static bool take_ready(struct di_shake *shake, uint16_t kind, const unsigned char *in, size_t size)
+{
+    bool moved = kind == MOVED && di_shake_offered(shake);
+
+    if (shake->state != DI_SHAKE_READY || (kind != READY && !moved) || size < READY_SIZE ||
+        di_get64(in + AT_READY_SESSION) != shake->own.session)
+        return false;
+    shake->state = moved ? DI_SHAKE_MOVED : DI_SHAKE_DONE;
+    return true;
 }
 
 static enum duct_err take_message(struct di_shake *shake, const unsigned char *in, size_t size,
@@ -137,12 +194,9 @@ static enum duct_err take_message(struct di_shake *shake, const unsigned char *i
     uint16_t kind = di_get16(in + AT_KIND);
 
     if (kind == HELLO && shake->state == DI_SHAKE_HELLO && size >= HELLO_SIZE)
-        return take_hello(shake, in, out, reply);
-    if (kind == READY && shake->state == DI_SHAKE_READY && size >= READY_SIZE &&
-        di_get64(in + AT_READY_SESSION) == shake->own.session) {
-        shake->state = DI_SHAKE_DONE;
+        return take_hello(shake, in, size, out, reply);
+    if (take_ready(shake, kind, in, size))
         return DUCT_OK;
-    }
     return di_fail(DUCT_ECORRUPT, "message %u of %zu bytes came out of turn in the handshake", kind,
                    size);
 }

@@ -283,6 +283,29 @@ static void is_not_allowed(struct side *s)
 
 CONFORMS(not_allowed, CAN_PATH, BARE, "", allows_others, is_not_allowed)
 
+/* Either side can tell what it got, and what was chosen for it, or that nothing was. */
+static void tells_the_choice(struct side *s)
+{
+    bool chosen = s->scheme == &scheme_auto || s->scheme == &scheme_apart;
+    struct duct_pipe_info info = info_of(s, s->pipe);
+    struct duct_pipe_stats stats = stats_of(s, s->pipe);
+
+    CHECK(s, strcmp(info.scheme, s->scheme->name) == 0);
+    CHECK(s, chosen == (info.choice[0] != '\0'));
+    CHECK(s, stats.chose_shared == (s->scheme == &scheme_auto));
+    CHECK(s, stats.chose_stream == (s->scheme == &scheme_apart));
+    if (chosen && !s->here)
+        CHECK(s, strstr(info.choice, s->scheme == &scheme_auto ? "nonce" : "nobody listens"));
+    /* One dial, one pipe. */
+    struct duct_pipe *second;
+    if (s->here)
+        GIVES(s, duct_accept(s->listener, &second, 0), DUCT_EAGAIN);
+    tell(s);
+    await(s);
+}
+
+CONFORMS(choice, 0, 0, "", tells_the_choice, tells_the_choice)
+
 static void small_limit(struct side *s)
 {
     struct duct_pipe *pipe;
@@ -306,7 +329,7 @@ static void offers_too_much(struct side *s)
     await(s);
 }
 
-CONFORMS(peer_bytes, CAN_SHARE, BARE, "", small_limit, offers_too_much)
+CONFORMS(peer_bytes, CAN_SHARE | CAN_ONE_WAY, BARE, "", small_limit, offers_too_much)
 
 /* Of five dialers, two find room to wait for accept; listening ends, and so do they. */
 static void short_backlog(struct side *s)

@@ -13,9 +13,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-const struct scheme scheme_shm = {.name = "shm", .can = CAN_SHARE | CAN_PATH | CAN_DOORBELL};
+const struct scheme scheme_shm = {.name = "shm",
+                                  .can = CAN_SHARE | CAN_PATH | CAN_DOORBELL | CAN_ONE_WAY};
 const struct scheme scheme_uds = {.name = "uds"};
 const struct scheme scheme_tcp = {.name = "tcp"};
+const struct scheme scheme_auto = {.name = "shm", .can = CAN_SHARE | CAN_DOORBELL};
+const struct scheme scheme_apart = {.name = "tcp"};
 
 /* What the far side of the test in progress is to do. */
 struct far {
@@ -171,19 +174,26 @@ static void in_threads(struct side *s, struct far *far, script *here)
     cr_assert_eq(far->failed, 0, "the other side failed");
 }
 
-/* Each test has addresses of its own: the loopback's network is as large as the space of pids. */
-static void set_addresses(struct side *s)
+/* Each test has addresses of its own: the loopback's network is as large as the space of pids. name: of shared
+ * memory. */
+static void set_addresses(struct side *s, const char *query, const char *name)
 {
+    bool both = s->scheme == &scheme_auto || s->scheme == &scheme_apart;
     unsigned pid = (unsigned)getpid();
+    char host[64];
 
-    if (s->scheme == &scheme_tcp)
-        snprintf(s->bare, sizeof(s->bare), "tcp://127.%u.%u.%u:4711", 1 + (pid >> 16),
-                 pid >> 8 & 255, pid & 255);
+    snprintf(host, sizeof(host), "127.%u.%u.%u:4711", 1 + (pid >> 16), pid >> 8 & 255, pid & 255);
+    if (both)
+        snprintf(s->bare, sizeof(s->bare), "auto://%s@%s", name, host);
+    else if (s->scheme == &scheme_tcp)
+        snprintf(s->bare, sizeof(s->bare), "tcp://%s", host);
+    else if (s->scheme == &scheme_uds)
+        snprintf(s->bare, sizeof(s->bare), "uds://@duct-conform-%u", pid);
     else
-        snprintf(s->bare, sizeof(s->bare),
-                 s->scheme == &scheme_uds ? "uds://@duct-conform-%u" : "shm://conformance", pid);
+        snprintf(s->bare, sizeof(s->bare), "shm://%s", name);
     snprintf(s->nowhere, sizeof(s->nowhere), "%.200s%s", s->bare,
-             s->scheme == &scheme_tcp ? "2" : "-not-there");
+             both || s->scheme == &scheme_tcp ? "2" : "-not-there");
+    snprintf(s->url, sizeof(s->url), "%s%s%s", s->bare, *query ? "?" : "", query);
 }
 
 void conform(const struct scheme *scheme, enum duct_io io, bool process, unsigned needs,
@@ -200,9 +210,10 @@ void conform(const struct scheme *scheme, enum duct_io io, bool process, unsigne
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sync), 0);
     struct side near = {
         .scheme = scheme, .io = io, .process = process, .here = true, .sync = sync[0]};
-    set_addresses(&near);
-    snprintf(near.url, sizeof(near.url), "%s%s%s", near.bare, *query ? "?" : "", query);
+    set_addresses(&near, query, "conformance");
     struct far far = {.side = near, .run = there, .mode = mode};
+    if (scheme == &scheme_apart)
+        set_addresses(&far.side, query, "not-conformance");
     far.side.here = false;
     far.side.sync = sync[1];
     if (process)

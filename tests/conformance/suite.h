@@ -23,15 +23,17 @@ enum can {
     CAN_SHARE = 1 << 0, /* payload is read where it was written: loans have an address of their own,
                           pools have an end, and each message sent occupies a slot until received */
     CAN_PATH = 1 << 1,  /* listens at a path of the file system */
-    CAN_DOORBELL = 1 << 2 /* wakes by the doorbells of <duct/options.h> */
+    CAN_DOORBELL = 1 << 2, /* wakes by the doorbells of <duct/options.h> */
+    CAN_ONE_WAY = 1 << 3   /* memory that is refused is not gone around */
 };
 
 struct scheme {
-    const char *name;
+    const char *name; /* of the pipes it makes */
     unsigned can;
 };
 
-extern const struct scheme scheme_shm, scheme_uds, scheme_tcp;
+/* auto:// twice: where both share memory, and where the dialer cannot find the listener's. */
+extern const struct scheme scheme_shm, scheme_uds, scheme_tcp, scheme_auto, scheme_apart;
 
 /* Longer than anything takes on a busy machine; a wait that gets here has hung. */
 #define SOON  (10 * DUCT_SECOND)
@@ -72,16 +74,20 @@ void conform(const struct scheme *scheme, enum duct_io io, bool process, unsigne
     CONFORMS_ON(scheme, epoll, DUCT_IO_EPOLL, other, process, name, needs, mode, query, here, there)
 
 /* A test that needs a peer it can kill. */
-#define CONFORMS_PROCESS(name, needs, mode, query, here, there)                \
-    CONFORMS_SCHEME(shm, process, true, name, needs, mode, query, here, there) \
-    CONFORMS_SCHEME(uds, process, true, name, needs, mode, query, here, there) \
-    CONFORMS_SCHEME(tcp, process, true, name, needs, mode, query, here, there)
+#define CONFORMS_PROCESS(name, needs, mode, query, here, there)                 \
+    CONFORMS_SCHEME(shm, process, true, name, needs, mode, query, here, there)  \
+    CONFORMS_SCHEME(uds, process, true, name, needs, mode, query, here, there)  \
+    CONFORMS_SCHEME(tcp, process, true, name, needs, mode, query, here, there)  \
+    CONFORMS_SCHEME(auto, process, true, name, needs, mode, query, here, there) \
+    CONFORMS_SCHEME(apart, process, true, name, needs, mode, query, here, there)
 
-#define CONFORMS(name, needs, mode, query, here, there)                        \
-    CONFORMS_PROCESS(name, needs, mode, query, here, there)                    \
-    CONFORMS_SCHEME(shm, thread, false, name, needs, mode, query, here, there) \
-    CONFORMS_SCHEME(uds, thread, false, name, needs, mode, query, here, there) \
-    CONFORMS_SCHEME(tcp, thread, false, name, needs, mode, query, here, there)
+#define CONFORMS(name, needs, mode, query, here, there)                         \
+    CONFORMS_PROCESS(name, needs, mode, query, here, there)                     \
+    CONFORMS_SCHEME(shm, thread, false, name, needs, mode, query, here, there)  \
+    CONFORMS_SCHEME(uds, thread, false, name, needs, mode, query, here, there)  \
+    CONFORMS_SCHEME(tcp, thread, false, name, needs, mode, query, here, there)  \
+    CONFORMS_SCHEME(auto, thread, false, name, needs, mode, query, here, there) \
+    CONFORMS_SCHEME(apart, thread, false, name, needs, mode, query, here, there)
 
 /* Ends this side of the test. */
 void side_fail(struct side *s, const char *file, int line, const char *what)

@@ -180,8 +180,14 @@ static void unknown(struct beside *b)
         peer_connect(&b->peer, b->path);
         hello = b->peer.said;
         *(bit < 32 ? &hello.has : &hello.needs) = 1u << bit % 32;
-        refused_hello(b, &hello, DUCT_ENOTSUP);
+        /* To show a nonce and to want one go together. */
+        refused_hello(b, &hello, bit % 32 == 5 ? DUCT_ECORRUPT : DUCT_ENOTSUP);
     }
+    /* Here nobody was told one. */
+    peer_connect(&b->peer, b->path);
+    struct peer_hello proving = b->peer.said;
+    proving.has = proving.needs = 1u << 5;
+    refused_hello(b, &proving, DUCT_EREFUSED);
     for (unsigned i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
         peer_connect(&b->peer, b->path);
         struct peer_hello hello = b->peer.said;

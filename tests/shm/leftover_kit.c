@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/base/system.h"
 #include "shm/names.h"
 #include "tests/shm/durable_book.h"
 
@@ -102,7 +103,7 @@ static void fill(struct book *book, const char *name, enum di_end end, uint64_t 
     book_make(book, end, id, 100);
     snprintf(header->name, sizeof(header->name), "%s", name);
     header->uid = (uint32_t)geteuid();
-    di_durable_boot_id(header->boot_id);
+    di_boot_id(header->boot_id);
     for (uint64_t i = 0; i < sent; i++)
         book_put(book, 100 + i, 8, UINT32_MAX);
 }

@@ -44,7 +44,7 @@ Test(bootstrap, hello)
     for (unsigned bit = 0; bit < 32; bit++) {
         bool known = (1u << bit & DI_CAPS_KNOWN) != 0;
         HELLO(known ? DUCT_OK : DUCT_ENOTSUP, h.has = 1u << bit);
-        HELLO(1u << bit == DI_CAP_DURABLE ? DUCT_OK : DUCT_ENOTSUP, h.needs = 1u << bit);
+        HELLO((1u << bit & DI_CAPS_NEEDED) != 0 ? DUCT_OK : DUCT_ENOTSUP, h.needs = 1u << bit);
     }
     HELLO(DUCT_ECORRUPT, h.blocks = 0);
     HELLO(DUCT_OK, h.blocks = DI_BLOCKS_MAX);
@@ -72,6 +72,30 @@ Test(bootstrap, durable_or_not)
     cr_assert_not(di_boot_check_ends(&ends, sizeof(ends) - 1, 7, &out));
     ends.id = 0;
     cr_assert_not(di_boot_check_ends(&ends, sizeof(ends), 7, &out));
+}
+
+Test(bootstrap, proof)
+{
+    struct di_boot_hello hello = {.has = 0};
+    struct di_boot_proof proof = {.type = DI_BOOT_PROOF, .session = 7, .nonce = {1}}, out;
+    bool proving = true;
+
+    cr_assert(di_boot_check_proving(&hello, &proving) == DUCT_OK && !proving);
+    hello.has = DI_CAP_PROOF;
+    cr_assert_eq(di_boot_check_proving(&hello, &proving), DUCT_ECORRUPT, "had and not needed");
+    hello.needs = DI_CAP_PROOF;
+    cr_assert(di_boot_check_proving(&hello, &proving) == DUCT_OK && proving);
+    hello.has = 0;
+    cr_assert_eq(di_boot_check_proving(&hello, &proving), DUCT_ECORRUPT, "needed and not had");
+    hello.has = hello.needs = DI_CAP_PROOF | DI_CAP_DURABLE;
+    cr_assert_eq(di_boot_check_durable(&hello, true), DUCT_EREFUSED,
+                 "a durable one proves nothing");
+
+    cr_assert(di_boot_check_proof(&proof, sizeof(proof), 7, &out) && out.nonce[0] == 1);
+    cr_assert_not(di_boot_check_proof(&proof, sizeof(proof), 8, &out), "another session");
+    cr_assert_not(di_boot_check_proof(&proof, sizeof(proof) - 1, 7, &out));
+    proof.zero = 1;
+    cr_assert_not(di_boot_check_proof(&proof, sizeof(proof), 7, &out));
 }
 
 Test(bootstrap, ends)
