@@ -84,10 +84,13 @@ void di_due_cancel_timers(struct di_due *due)
 
 void di_due_expire(struct di_due *due)
 {
+    if (di_timers_first(&due->timers) != NULL)
+        di_due_expire_at(due, di_clock_now());
+}
+
+void di_due_expire_at(struct di_due *due, int64_t now)
+{
     struct di_io_op *op = di_timers_first(&due->timers);
-    if (op == NULL)
-        return;
-    int64_t now = di_clock_now();
     for (; op != NULL && op->deadline <= now; op = di_timers_first(&due->timers)) {
         di_timers_remove(&due->timers, op);
         di_due_put(due, op, 0);

@@ -47,6 +47,7 @@ void di_due_cancel_timers(struct di_due *due);
 
 /* Makes the timers that are due ready; asks for the time only if there is a timer. */
 void di_due_expire(struct di_due *due);
+void di_due_expire_at(struct di_due *due, int64_t now);
 
 /* The earlier of deadline and the next timer. */
 static inline int64_t di_due_until(const struct di_due *due, int64_t deadline)

@@ -7,7 +7,7 @@
 
 /* --- what completes --- */
 
-EACH_BACKEND(a_poll_that_is_ready_completes)
+EVERY_BACKEND(a_poll_that_is_ready_completes)
 {
     int fd = event_fd();
     raise_fd(fd);
@@ -20,7 +20,7 @@ EACH_BACKEND(a_poll_that_is_ready_completes)
     cr_assert_eq(p.count, 1);
 }
 
-EACH_BACKEND(a_poll_that_becomes_ready_completes)
+EVERY_BACKEND(a_poll_that_becomes_ready_completes)
 {
     int fd = event_fd();
     struct probe p = poll_probe(fd, POLLIN);
@@ -48,7 +48,7 @@ EACH_BACKEND(a_poll_names_the_events_that_are_ready)
     cr_assert(q.result > 0 && (q.result & POLLIN) && (q.result & POLLHUP));
 }
 
-EACH_BACKEND(a_descriptor_that_cannot_be_waited_for_fails)
+EVERY_BACKEND(a_descriptor_that_cannot_be_waited_for_fails)
 {
     struct probe p = poll_probe(9999, POLLIN);
     di_io_submit(*loop, &p.op);
@@ -58,7 +58,7 @@ EACH_BACKEND(a_descriptor_that_cannot_be_waited_for_fails)
     cr_assert_eq(p.result, DI_IO_FAILED);
 }
 
-EACH_BACKEND(timers_complete_in_order_and_not_early)
+EVERY_BACKEND(timers_complete_in_order_and_not_early)
 {
     int64_t now = di_io_now(*loop);
     struct probe late = timer_probe(now + 20 * MS), early = timer_probe(now + 5 * MS);
@@ -73,7 +73,7 @@ EACH_BACKEND(timers_complete_in_order_and_not_early)
     cr_assert_geq(di_io_now(*loop), now + 20 * MS);
 }
 
-EACH_BACKEND(a_timer_whose_time_has_passed_completes_without_sleep)
+EVERY_BACKEND(a_timer_whose_time_has_passed_completes_without_sleep)
 {
     struct probe p = timer_probe(di_io_now(*loop) - 1), q = timer_probe(0);
     di_io_submit(*loop, &p.op);
@@ -84,7 +84,7 @@ EACH_BACKEND(a_timer_whose_time_has_passed_completes_without_sleep)
 
 /* --- 2: completions run only inside wait --- */
 
-EACH_BACKEND(neither_submit_nor_cancel_calls_back)
+EVERY_BACKEND(neither_submit_nor_cancel_calls_back)
 {
     int fd = event_fd();
     raise_fd(fd);
@@ -104,7 +104,7 @@ EACH_BACKEND(neither_submit_nor_cancel_calls_back)
 
 /* --- 3: cancel --- */
 
-EACH_BACKEND(cancel_completes_once_with_canceled)
+EVERY_BACKEND(cancel_completes_once_with_canceled)
 {
     struct probe p = poll_probe(event_fd(), POLLIN), t = timer_probe(INT64_MAX);
     di_io_submit(*loop, &p.op);
@@ -122,7 +122,7 @@ EACH_BACKEND(cancel_completes_once_with_canceled)
     cr_assert_eq(p.count + t.count, 2);
 }
 
-EACH_BACKEND(cancel_of_what_is_not_in_flight_does_nothing)
+EVERY_BACKEND(cancel_of_what_is_not_in_flight_does_nothing)
 {
     int fd = event_fd();
     struct probe p = poll_probe(fd, POLLIN), t = timer_probe(0);
@@ -141,7 +141,7 @@ EACH_BACKEND(cancel_of_what_is_not_in_flight_does_nothing)
 
 /* Ready and cancelled in the same breath, then submitted again at once: each life has one end, and
  * a late cancellation of the first does not end the second. */
-EACH_BACKEND(a_cancelled_operation_may_be_submitted_again_at_once)
+EVERY_BACKEND(a_cancelled_operation_may_be_submitted_again_at_once)
 {
     int fd = event_fd();
     struct probe p = poll_probe(fd, POLLIN);
@@ -169,7 +169,7 @@ EACH_BACKEND(a_cancelled_operation_may_be_submitted_again_at_once)
 
 /* --- 4: time --- */
 
-EACH_BACKEND(now_does_not_go_back)
+EVERY_BACKEND(now_does_not_go_back)
 {
     int64_t last = di_io_now(*loop);
     cr_assert_gt(last, 0);
@@ -180,7 +180,7 @@ EACH_BACKEND(now_does_not_go_back)
     }
 }
 
-EACH_BACKEND(wait_ends_at_its_deadline)
+EVERY_BACKEND(wait_ends_at_its_deadline)
 {
     int64_t deadline = di_io_now(*loop) + 10 * MS;
     cr_assert_eq(di_io_wait(*loop, deadline), DUCT_EAGAIN);
@@ -190,7 +190,7 @@ EACH_BACKEND(wait_ends_at_its_deadline)
     cr_assert_eq(di_io_wait(*loop, -1), DUCT_EAGAIN);
 }
 
-EACH_BACKEND(a_timer_beyond_the_deadline_does_not_end_the_wait)
+EVERY_BACKEND(a_timer_beyond_the_deadline_does_not_end_the_wait)
 {
     int64_t deadline = di_io_now(*loop) + 5 * MS;
     struct probe t = timer_probe(deadline + 3600 * 1000 * MS);
@@ -202,7 +202,7 @@ EACH_BACKEND(a_timer_beyond_the_deadline_does_not_end_the_wait)
 
 /* --- 5: wake (threads and signals: wake.c) --- */
 
-EACH_BACKEND(wake_ends_the_next_wait_once)
+EVERY_BACKEND(wake_ends_the_next_wait_once)
 {
     cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
     di_io_wake(*loop);
@@ -215,7 +215,7 @@ EACH_BACKEND(wake_ends_the_next_wait_once)
 
 /* --- 6: whose memory it is --- */
 
-EACH_BACKEND(memory_may_be_reused_right_after_completion_and_forget)
+EVERY_BACKEND(memory_may_be_reused_right_after_completion_and_forget)
 {
     for (int round = 0; round < 200; round++) {
         int fd = event_fd();
@@ -230,11 +230,11 @@ EACH_BACKEND(memory_may_be_reused_right_after_completion_and_forget)
         memset(p, 0xee, sizeof *p);
         free(p);
         cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
-        close(fd);
+        close_fd(fd);
     }
 }
 
-EACH_BACKEND(a_new_descriptor_of_the_same_number_works_after_forget)
+EVERY_BACKEND(a_new_descriptor_of_the_same_number_works_after_forget)
 {
     int fd = event_fd();
     struct probe p = poll_probe(fd, POLLIN);
@@ -243,7 +243,7 @@ EACH_BACKEND(a_new_descriptor_of_the_same_number_works_after_forget)
     while (p.count == 0)
         cr_assert_eq(di_io_wait(*loop, INT64_MAX), DUCT_OK);
     di_io_forget(*loop, &p.op);
-    close(fd);
+    close_fd(fd);
     cr_assert_eq(event_fd(), fd);
     di_io_submit(*loop, &p.op);
     raise_fd(fd);
@@ -253,7 +253,7 @@ EACH_BACKEND(a_new_descriptor_of_the_same_number_works_after_forget)
 
 /* --- 7: what done() may do --- */
 
-EACH_BACKEND(done_may_submit_its_own_operation)
+EVERY_BACKEND(done_may_submit_its_own_operation)
 {
     int fd = event_fd();
     struct probe p = poll_probe(fd, POLLIN), t = timer_probe(0);
@@ -289,7 +289,7 @@ static void chain_done(struct di_io_op *op, int result)
 }
 
 /* Two are ready in the same round; each cancels the other. */
-EACH_BACKEND(done_may_cancel_others)
+EVERY_BACKEND(done_may_cancel_others)
 {
     int fds[2] = {event_fd(), event_fd()};
     struct chain a = {.io = *loop}, b = {.io = *loop};
@@ -310,7 +310,7 @@ EACH_BACKEND(done_may_cancel_others)
 }
 
 /* An operation that is always ready does not keep the others from their turn. */
-EACH_BACKEND(nobody_starves)
+EVERY_BACKEND(nobody_starves)
 {
     int fd = event_fd();
     struct probe busy = timer_probe(0), p = poll_probe(fd, POLLIN);
@@ -328,7 +328,7 @@ EACH_BACKEND(nobody_starves)
 }
 
 /* What done() submits waits for the next round, even if its result is known at once. */
-EACH_BACKEND(a_round_ends)
+EVERY_BACKEND(a_round_ends)
 {
     struct probe bad = poll_probe(-1, POLLIN);
     bad.again = *loop;
@@ -343,7 +343,7 @@ EACH_BACKEND(a_round_ends)
 
 /* --- POLL: edge or level --- */
 
-EACH_BACKEND(an_edge_between_completion_and_submission_counts)
+EVERY_BACKEND(an_edge_between_completion_and_submission_counts)
 {
     int fd = event_fd();
     struct probe p = poll_probe(fd, POLLIN);
@@ -357,7 +357,7 @@ EACH_BACKEND(an_edge_between_completion_and_submission_counts)
     cr_assert_eq(p.count, 2);
 }
 
-EACH_BACKEND(what_was_used_up_before_submission_does_not_count)
+EVERY_BACKEND(what_was_used_up_before_submission_does_not_count)
 {
     int fd = event_fd();
     struct probe p = poll_probe(fd, POLLIN);
@@ -374,10 +374,10 @@ EACH_BACKEND(what_was_used_up_before_submission_does_not_count)
     cr_assert_eq(p.count, 2);
 }
 
-EACH_BACKEND(two_operations_on_dups_of_one_descriptor)
+EVERY_BACKEND(two_operations_on_dups_of_one_descriptor)
 {
     int fd = event_fd();
-    struct probe a = poll_probe(fd, POLLIN), b = poll_probe(dup(fd), POLLIN);
+    struct probe a = poll_probe(fd, POLLIN), b = poll_probe(dup_fd(fd), POLLIN);
     di_io_submit(*loop, &a.op);
     di_io_submit(*loop, &b.op);
     raise_fd(fd);
@@ -389,7 +389,7 @@ EACH_BACKEND(two_operations_on_dups_of_one_descriptor)
 
 /* --- many --- */
 
-EACH_BACKEND(a_thousand_polls_at_once)
+EVERY_BACKEND(a_thousand_polls_at_once)
 {
     enum { MANY = 1500 };
     static struct probe probes[MANY];
@@ -425,7 +425,7 @@ EACH_BACKEND(a_thousand_polls_at_once)
 }
 
 /* More results at once than any queue of completions holds. */
-EACH_BACKEND(thousands_that_are_ready_at_submission)
+EVERY_BACKEND(thousands_that_are_ready_at_submission)
 {
     enum { MANY = 3000 };
     static struct probe probes[MANY];

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/io/io.h"
+#include "lib/io/sim.h"
 
 /*
  * EACH_BACKEND(name) { … io … } is one test of the contract, run on every backend with an open
@@ -30,12 +31,27 @@
     }                                      \
     static void name(struct di_io **loop)
 
+/* EVERY_BACKEND(name): on the simulated one too, whose descriptors are not the kernel's. */
+#define EVERY_BACKEND(name)                \
+    static void name(struct di_io **loop); \
+    Test(sim, name)                        \
+    {                                      \
+        on_backend(&di_io_sim, name);      \
+    }                                      \
+    EACH_BACKEND(name)
+
+/* The loop of the test that runs, for those who make and use descriptors; and of those the other end. */
+static struct di_io *suite_io;
+static int suite_other[8192];
+enum { SIM_FIRST = 1 << 24 };
+
 static inline void on_backend(const struct di_io_backend *backend, void (*body)(struct di_io **))
 {
     if (backend == &di_io_uring && !di_io_uring_available())
         cr_skip_test("io_uring is not available");
     struct di_io *io = NULL;
     cr_assert_eq(di_io_open(&io, backend), DUCT_OK, "%s", duct_err_detail());
+    suite_io = io;
     body(&io);
     if (io != NULL)
         di_io_close(io);
@@ -85,8 +101,16 @@ static inline struct probe word_probe(const _Atomic uint32_t *word, uint32_t exp
         .op = {.done = probe_done, .kind = DI_IO_WORD, .word = word, .expected = expected}};
 }
 
+/* A simulated descriptor's byte counts as an eventfd's one. */
 static inline int event_fd(void)
 {
+    if (suite_io->backend == &di_io_sim) {
+        int pair[2];
+        di_sim_pair(suite_io, pair);
+        cr_assert_geq(pair[1], SIM_FIRST);
+        suite_other[pair[0] - SIM_FIRST] = pair[1];
+        return pair[0];
+    }
     int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     cr_assert_geq(fd, 0);
     return fd;
@@ -95,13 +119,37 @@ static inline int event_fd(void)
 static inline void raise_fd(int fd)
 {
     uint64_t one = 1;
-    cr_assert_eq(write(fd, &one, sizeof one), 8);
+    const struct iovec piece = {&one, 1};
+    if (fd >= SIM_FIRST)
+        cr_assert_eq(di_io_try_send(suite_io, suite_other[fd - SIM_FIRST], &piece, 1), 1);
+    else
+        cr_assert_eq(write(fd, &one, sizeof one), 8);
 }
 
 static inline void drain_fd(int fd)
 {
+    char all[64];
+    const struct iovec piece = {all, sizeof all};
     uint64_t count;
-    cr_assert_eq(read(fd, &count, sizeof count), 8);
+    if (fd >= SIM_FIRST)
+        cr_assert_gt(di_io_try_recv(suite_io, fd, &piece, 1), 0);
+    else
+        cr_assert_eq(read(fd, &count, sizeof count), 8);
+}
+
+static inline void close_fd(int fd)
+{
+    if (fd < SIM_FIRST) {
+        close(fd);
+        return;
+    }
+    di_io_close_socket(suite_io, fd);
+    di_io_close_socket(suite_io, suite_other[fd - SIM_FIRST]);
+}
+
+static inline int dup_fd(int fd)
+{
+    return fd < SIM_FIRST ? dup(fd) : di_io_dup_socket(suite_io, fd);
 }
 
 static inline bool readable(int fd)

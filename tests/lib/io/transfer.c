@@ -15,6 +15,10 @@ struct pair {
 static struct pair stream_pair(void)
 {
     struct pair pair;
+    if (suite_io->backend == &di_io_sim) {
+        di_sim_pair(suite_io, pair.fds);
+        return pair;
+    }
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.fds), 0);
     return pair;
 }
@@ -37,15 +41,37 @@ static void until(struct di_io *io, const struct probe *p, int count)
     cr_assert_eq(p->count, count);
 }
 
+/* The other side, which has no loop. */
+static ssize_t put_bytes(int fd, const void *bytes, size_t size)
+{
+    const struct iovec piece = {(void *)(uintptr_t)bytes, size};
+    return fd < SIM_FIRST ? write(fd, bytes, size) : di_io_try_send(suite_io, fd, &piece, 1);
+}
+
+static ssize_t get_bytes(int fd, void *bytes, size_t size)
+{
+    const struct iovec piece = {bytes, size};
+    return fd < SIM_FIRST ? recv(fd, bytes, size, MSG_DONTWAIT)
+                          : di_io_try_recv(suite_io, fd, &piece, 1);
+}
+
+static void close_end(int fd)
+{
+    if (fd < SIM_FIRST)
+        close(fd);
+    else
+        di_io_close_socket(suite_io, fd);
+}
+
 /* --- RECV --- */
 
-EACH_BACKEND(a_receive_takes_what_is_there)
+EVERY_BACKEND(a_receive_takes_what_is_there)
 {
     struct pair pair = stream_pair();
     char bytes[16] = {0};
     struct iovec piece = {bytes, sizeof bytes};
     struct probe p = transfer_probe(DI_IO_RECV, pair.fds[0], &piece, 1);
-    cr_assert_eq(write(pair.fds[1], "hello", 5), 5);
+    cr_assert_eq(put_bytes(pair.fds[1], "hello", 5), 5);
     di_io_submit(*loop, &p.op);
     cr_assert_eq(p.count, 0); /* 2: never from submit */
     until(*loop, &p, 1);
@@ -53,7 +79,7 @@ EACH_BACKEND(a_receive_takes_what_is_there)
     cr_assert_str_eq(bytes, "hello");
 }
 
-EACH_BACKEND(a_receive_waits_for_the_first_byte)
+EVERY_BACKEND(a_receive_waits_for_the_first_byte)
 {
     struct pair pair = stream_pair();
     char a[3], b[5];
@@ -62,7 +88,7 @@ EACH_BACKEND(a_receive_waits_for_the_first_byte)
     for (int i = 1; i <= 20; i++) {
         di_io_submit(*loop, &p.op);
         cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
-        cr_assert_eq(write(pair.fds[1], "abcdef", 6), 6);
+        cr_assert_eq(put_bytes(pair.fds[1], "abcdef", 6), 6);
         until(*loop, &p, i);
         cr_assert_eq(p.result, 6);
         cr_assert(memcmp(a, "abc", 3) == 0 && memcmp(b, "def", 3) == 0);
@@ -70,7 +96,7 @@ EACH_BACKEND(a_receive_waits_for_the_first_byte)
 }
 
 /* Whatever was there before, came between two, or was left by the one before is received. */
-EACH_BACKEND(no_byte_is_forgotten)
+EVERY_BACKEND(no_byte_is_forgotten)
 {
     struct pair pair = stream_pair();
     char bytes[4];
@@ -79,10 +105,10 @@ EACH_BACKEND(no_byte_is_forgotten)
     size_t sent = 0, received = 0;
     for (int i = 1; sent < 1000 || received < sent; i++) {
         if (sent < 1000)
-            sent += (size_t)write(pair.fds[1], "0123456789", 1 + (size_t)(i * 7 % 10));
+            sent += (size_t)put_bytes(pair.fds[1], "0123456789", 1 + (size_t)(i * 7 % 10));
         di_io_submit(*loop, &p.op);
         if (i % 3 == 0 && sent < 1000)
-            sent += (size_t)write(pair.fds[1], "0123456789", 2);
+            sent += (size_t)put_bytes(pair.fds[1], "0123456789", 2);
         until(*loop, &p, i);
         cr_assert_gt(p.result, 0);
         received += (size_t)p.result;
@@ -90,7 +116,7 @@ EACH_BACKEND(no_byte_is_forgotten)
     cr_assert_eq(received, sent);
 }
 
-EACH_BACKEND(the_end_of_the_stream_is_received_after_its_bytes)
+EVERY_BACKEND(the_end_of_the_stream_is_received_after_its_bytes)
 {
     for (int before = 0; before < 2; before++) {
         struct pair pair = stream_pair();
@@ -101,8 +127,8 @@ EACH_BACKEND(the_end_of_the_stream_is_received_after_its_bytes)
             di_io_submit(*loop, &p.op);
             cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
         }
-        cr_assert_eq(write(pair.fds[1], "bye", 3), 3);
-        close(pair.fds[1]);
+        cr_assert_eq(put_bytes(pair.fds[1], "bye", 3), 3);
+        close_end(pair.fds[1]);
         if (before == 1)
             di_io_submit(*loop, &p.op);
         until(*loop, &p, 1);
@@ -113,11 +139,11 @@ EACH_BACKEND(the_end_of_the_stream_is_received_after_its_bytes)
             cr_assert_eq(p.result, 0);
         }
         di_io_forget(*loop, &p.op);
-        close(pair.fds[0]);
+        close_end(pair.fds[0]);
     }
 }
 
-EACH_BACKEND(a_receive_and_a_poll_take_turns)
+EVERY_BACKEND(a_receive_and_a_poll_take_turns)
 {
     struct pair pair = stream_pair();
     char bytes[16];
@@ -126,13 +152,13 @@ EACH_BACKEND(a_receive_and_a_poll_take_turns)
     for (int i = 1; i < 30; i += 2) {
         p.op.kind = DI_IO_RECV;
         di_io_submit(*loop, &p.op);
-        cr_assert_eq(write(pair.fds[1], "ab", 2), 2);
+        cr_assert_eq(put_bytes(pair.fds[1], "ab", 2), 2);
         until(*loop, &p, i);
         cr_assert_eq(p.result, 2);
         p.op.kind = DI_IO_POLL;
         di_io_submit(*loop, &p.op);
         cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
-        cr_assert_eq(write(pair.fds[1], "cdefgh", 6), 6);
+        cr_assert_eq(put_bytes(pair.fds[1], "cdefgh", 6), 6);
         until(*loop, &p, i + 1);
         cr_assert(p.result > 0 && (p.result & POLLIN));
         /* Only some of it: the receive that follows finds the rest. */
@@ -146,7 +172,7 @@ EACH_BACKEND(a_receive_and_a_poll_take_turns)
     }
 }
 
-EACH_BACKEND(cancel_ends_what_waits_to_move_bytes)
+EVERY_BACKEND(cancel_ends_what_waits_to_move_bytes)
 {
     struct pair pair = stream_pair();
     char bytes[16];
@@ -158,7 +184,7 @@ EACH_BACKEND(cancel_ends_what_waits_to_move_bytes)
     until(*loop, &p, 1);
     cr_assert_eq(p.result, DI_IO_CANCELED);
     /* And takes nothing with it. */
-    cr_assert_eq(write(pair.fds[1], "kept", 4), 4);
+    cr_assert_eq(put_bytes(pair.fds[1], "kept", 4), 4);
     cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
     cr_assert_eq(di_io_try_recv(*loop, pair.fds[0], &piece, 1), 4);
 }
@@ -181,13 +207,13 @@ static void empty(int fd, size_t bytes)
 {
     static char sink[65536];
     while (bytes > 0) {
-        ssize_t got = read(fd, sink, bytes < sizeof sink ? bytes : sizeof sink);
+        ssize_t got = get_bytes(fd, sink, bytes < sizeof sink ? bytes : sizeof sink);
         cr_assert_gt(got, 0);
         bytes -= (size_t)got;
     }
 }
 
-EACH_BACKEND(a_send_waits_for_room)
+EVERY_BACKEND(a_send_waits_for_room)
 {
     struct pair pair = stream_pair();
     static char abc[] = "abc", defgh[] = "defgh";
@@ -201,7 +227,7 @@ EACH_BACKEND(a_send_waits_for_room)
         empty(pair.fds[1], filled);
         until(*loop, &p, i);
         cr_assert_eq(p.result, 8);
-        cr_assert_eq(read(pair.fds[1], got, 8), 8);
+        cr_assert_eq(get_bytes(pair.fds[1], got, 8), 8);
         cr_assert_str_eq(got, "abcdefgh");
     }
 }
@@ -212,7 +238,7 @@ EACH_BACKEND(a_send_to_nobody_fails_with_the_reason)
     static char abc[] = "abc";
     struct iovec piece = {abc, 3};
     struct probe p = transfer_probe(DI_IO_SEND, pair.fds[0], &piece, 1);
-    close(pair.fds[1]);
+    close_end(pair.fds[1]);
     di_io_submit(*loop, &p.op); /* and without SIGPIPE */
     until(*loop, &p, 1);
     cr_assert_eq(p.result, DI_IO_FAILED);
@@ -222,7 +248,7 @@ EACH_BACKEND(a_send_to_nobody_fails_with_the_reason)
 
 /* --- CALL --- */
 
-EACH_BACKEND(a_call_sends_and_then_receives)
+EVERY_BACKEND(a_call_sends_and_then_receives)
 {
     struct pair pair = stream_pair();
     char bytes[16], got[8];
@@ -233,8 +259,8 @@ EACH_BACKEND(a_call_sends_and_then_receives)
     for (int i = 1; i <= 20; i++) {
         di_io_submit(*loop, &p.op);
         cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
-        cr_assert_eq(read(pair.fds[1], got, 8), 8);
-        cr_assert_eq(write(pair.fds[1], "answer", 6), 6);
+        cr_assert_eq(get_bytes(pair.fds[1], got, 8), 8);
+        cr_assert_eq(put_bytes(pair.fds[1], "answer", 6), 6);
         until(*loop, &p, i);
         cr_assert_eq(p.result, 6);
         cr_assert_eq(p.op.sent, 8);
@@ -242,7 +268,7 @@ EACH_BACKEND(a_call_sends_and_then_receives)
     }
 }
 
-EACH_BACKEND(a_call_that_is_not_answered_is_sent_all_the_same)
+EVERY_BACKEND(a_call_that_is_not_answered_is_sent_all_the_same)
 {
     struct pair pair = stream_pair();
     char bytes[16], got[8];
@@ -256,10 +282,10 @@ EACH_BACKEND(a_call_that_is_not_answered_is_sent_all_the_same)
     until(*loop, &p, 1);
     cr_assert_eq(p.result, DI_IO_CANCELED);
     cr_assert_eq(p.op.sent, 8);
-    cr_assert_eq(read(pair.fds[1], got, 8), 8);
+    cr_assert_eq(get_bytes(pair.fds[1], got, 8), 8);
 }
 
-EACH_BACKEND(a_call_without_room_says_how_much_went)
+EVERY_BACKEND(a_call_without_room_says_how_much_went)
 {
     struct pair pair = stream_pair();
     static char question[4 << 20], sink[65536];
@@ -277,10 +303,10 @@ EACH_BACKEND(a_call_without_room_says_how_much_went)
     /* Exactly so much. */
     size_t there = 0;
     ssize_t got;
-    while ((got = recv(pair.fds[1], sink, sizeof sink, MSG_DONTWAIT)) > 0)
+    while ((got = get_bytes(pair.fds[1], sink, sizeof sink)) > 0)
         there += (size_t)got;
     cr_assert_eq(there, p.op.sent);
-    cr_assert_eq(write(pair.fds[1], "late", 4), 4);
+    cr_assert_eq(put_bytes(pair.fds[1], "late", 4), 4);
     cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
 }
 
@@ -292,7 +318,7 @@ EACH_BACKEND(a_call_to_nobody_fails_with_the_reason)
     struct probe p = transfer_probe(DI_IO_CALL, pair.fds[0], &piece, 1);
     p.op.data = "question";
     p.op.size = 8;
-    close(pair.fds[1]);
+    close_end(pair.fds[1]);
     di_io_submit(*loop, &p.op);
     until(*loop, &p, 1);
     cr_assert_eq(p.result, DI_IO_FAILED);
