@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "transports/stream.h"
 #include "transports/stream_out.h"
@@ -90,7 +89,7 @@ void stream_send_close(struct stream_pipe *sp, enum duct_err err, uint32_t code,
     if (!stream->hung_up) {
         put_frame(sp, &frame, payload);
         stream->hung_up = true;
-        shutdown(stream->fd, SHUT_WR);
+        di_io_shut_socket(sp->pipe.context->io, stream->fd);
     }
     stream_unlock(stream);
 }

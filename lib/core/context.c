@@ -52,39 +52,55 @@ static enum duct_err open_io(struct di_io **io, enum duct_io wanted)
                    wanted);
 }
 
-enum duct_err duct_context_open(struct duct_context **context,
-                                const struct duct_context_options *options)
+/* What of the options the caller knew of, over the defaults. */
+static enum duct_err read_options(struct duct_context_options *o,
+                                  const struct duct_context_options *given)
 {
-    struct duct_context_options o = DUCT_CONTEXT_OPTIONS_INIT;
+    if (given == NULL)
+        return DUCT_OK;
+    if (given->size < sizeof(given->size) + sizeof(given->io))
+        return di_fail(DUCT_EINVAL,
+                       "duct_context_open: options.size is %zu; start from "
+                       "DUCT_CONTEXT_OPTIONS_INIT",
+                       given->size);
+    memcpy(o, given, given->size < sizeof(*o) ? given->size : sizeof(*o));
+    return DUCT_OK;
+}
 
-    if (context == NULL)
-        return di_fail(DUCT_EINVAL, "duct_context_open: no place for the context");
-    if (options != NULL) {
-        if (options->size < sizeof(options->size) + sizeof(options->io))
-            return di_fail(DUCT_EINVAL,
-                           "duct_context_open: options.size is %zu; start from "
-                           "DUCT_CONTEXT_OPTIONS_INIT",
-                           options->size);
-        memcpy(&o, options, options->size < sizeof(o) ? options->size : sizeof(o));
-    }
+enum duct_err di_context_open_over(struct duct_context **context, struct di_io *io,
+                                   const struct duct_context_options *options)
+{
     struct duct_context *made = di_wiped_alloc(sizeof(*made));
+
     if (made == NULL)
         return di_fail(DUCT_ENOMEMORY, "no memory for a context");
-    enum duct_err err = open_io(&made->io, o.io);
-    if (err != DUCT_OK) {
-        di_wiped_free(made, sizeof(*made));
-        return err;
-    }
+    made->io = io;
     atomic_init(&made->thread, di_thread_self());
     di_list_init(&made->pipes);
     di_list_init(&made->listeners);
     di_list_init(&made->active);
     di_stack_init(&made->posts);
-    made->on_event = o.on_event;
-    made->user = o.user;
+    made->on_event = options->on_event;
+    made->user = options->user;
     made->magic = DI_CONTEXT_MAGIC;
     *context = made;
     return DUCT_OK;
+}
+
+enum duct_err duct_context_open(struct duct_context **context,
+                                const struct duct_context_options *options)
+{
+    struct duct_context_options o = DUCT_CONTEXT_OPTIONS_INIT;
+    struct di_io *io = NULL;
+    enum duct_err err;
+
+    if (context == NULL)
+        return di_fail(DUCT_EINVAL, "duct_context_open: no place for the context");
+    if ((err = read_options(&o, options)) != DUCT_OK || (err = open_io(&io, o.io)) != DUCT_OK)
+        return err;
+    if ((err = di_context_open_over(context, io, &o)) != DUCT_OK)
+        di_io_close(io);
+    return err;
 }
 
 enum duct_err di_context_check(struct duct_context *context)

@@ -49,6 +49,10 @@ struct di_post {
     _Atomic uint32_t queued;
 };
 
+/* A context on a loop that was opened before, which is the context's on success. Errors: NOMEMORY. */
+enum duct_err di_context_open_over(struct duct_context **context, struct di_io *io,
+                                   const struct duct_context_options *options) DUCT_NODISCARD;
+
 /* The context given, or the thread's own. */
 enum duct_err di_context_resolve(struct duct_context **context) DUCT_NODISCARD;
 

@@ -405,5 +405,6 @@ const struct di_io_backend di_io_epoll = {
     .try_accept = di_transfer_accept,
     .open_socket = di_transfer_open,
     .dup_socket = di_transfer_dup,
+    .shut_socket = di_transfer_shut,
     .close_socket = di_transfer_close,
 };

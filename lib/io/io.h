@@ -136,6 +136,7 @@ struct di_io_backend {
     int (*try_accept)(struct di_io *io, int fd);
     int (*open_socket)(struct di_io *io, int family);
     int (*dup_socket)(struct di_io *io, int fd);
+    void (*shut_socket)(struct di_io *io, int fd);
     void (*close_socket)(struct di_io *io, int fd);
 };
 
@@ -248,6 +249,12 @@ static inline int di_io_open_socket(struct di_io *io, int family)
 static inline int di_io_dup_socket(struct di_io *io, int fd)
 {
     return io->backend->dup_socket(io, fd);
+}
+
+/* Nothing more is sent: behind what was, the peer finds the end of the stream. */
+static inline void di_io_shut_socket(struct di_io *io, int fd)
+{
+    io->backend->shut_socket(io, fd);
 }
 
 /* Ignores negative descriptors. Operations on it were forgotten before. */

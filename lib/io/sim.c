@@ -223,11 +223,11 @@ static void collect(struct sim_loop *l, int64_t deadline)
 {
     struct di_sim *sim = l->sim;
 
-    if (sim->sleep != NULL)
-        sim->sleep(sim->sleep_user, &l->io, di_sim_ready(&l->io) ? sim->now : deadline);
+    if (sim->idle != NULL)
+        sim->idle(sim->idle_user, &l->io, di_sim_ready(&l->io) ? sim->now : deadline);
     while (!di_sim_ready(&l->io) && sim->now < deadline) {
-        if (sim->sleep != NULL) {
-            sim->sleep(sim->sleep_user, &l->io, deadline);
+        if (sim->idle != NULL) {
+            sim->idle(sim->idle_user, &l->io, deadline);
         } else if (di_due_until(&l->due, deadline) == SIM_NEVER && di_sim_next(sim) == SIM_NEVER) {
             sim_fault(sim, "a wait for ever, in a world where nothing happens any more", 0);
             return;
@@ -290,8 +290,8 @@ static int64_t sim_now(struct di_io *io)
 {
     struct sim_loop *l = of(io);
 
-    if (++l->looks % LOOKS_MAX == 0 && l->sim->sleep != NULL)
-        l->sim->sleep(l->sim->sleep_user, io, l->sim->now + 1000);
+    if (++l->looks % LOOKS_MAX == 0 && l->sim->idle != NULL)
+        l->sim->idle(l->sim->idle_user, io, l->sim->now + 1000);
     return l->sim->now;
 }
 
@@ -408,5 +408,6 @@ const struct di_io_backend di_io_sim = {
     .try_accept = sim_accept,
     .open_socket = sim_open_socket,
     .dup_socket = sim_dup_socket,
+    .shut_socket = sim_shut_socket,
     .close_socket = sim_close_socket,
 };

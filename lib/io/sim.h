@@ -14,7 +14,7 @@
  *
  * A world belongs to one thread. It has any number of loops, each of which keeps the contract of lib/io/io.h.
  * Its clock stands still while anybody runs and jumps to the next event when all sleep. Who runs when is for the
- * one who called di_sim_on_sleep(): tests/sim/nodes.h has programs that take turns. Without that, a loop that
+ * one who called di_sim_on_idle(): tests/sim/nodes.h has programs that take turns. Without that, a loop that
  * sleeps moves the world by itself.
  *
  * Connections are as TCP's: bytes arrive in order, late, in pieces; a close with bytes unread, or bytes for a
@@ -94,11 +94,11 @@ void di_sim_pair(struct di_io *io, int fds[2]);
 /*
  * The rest is for whoever conducts the world.
  *
- * sleep() is called by a loop with nothing to do until something is ready or the time is `until` (INT64_MAX: no
+ * idle() is called by a loop with nothing to do until something is ready or the time is `until` (INT64_MAX: no
  * such time), and returns when it may look again; often without reason is fine, never is not.
  */
-typedef void di_sim_sleep_fn(void *user, struct di_io *io, int64_t until);
-void di_sim_on_sleep(struct di_sim *sim, di_sim_sleep_fn *sleep, void *user);
+typedef void di_sim_idle_fn(void *user, struct di_io *io, int64_t until);
+void di_sim_on_idle(struct di_sim *sim, di_sim_idle_fn *idle, void *user);
 
 /* Whether the loop has something to run now. */
 bool di_sim_ready(struct di_io *io);

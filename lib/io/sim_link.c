@@ -249,6 +249,19 @@ void di_sim_pair(struct di_io *io, int fds[2])
 
 /* ---- The end ---- */
 
+/* Behind everything that was sent. */
+static void send_fin(struct sim_end *end, int64_t at)
+{
+    struct sim_end *peer = sim_end_peer(end);
+
+    if (end->shut)
+        return;
+    end->shut = true;
+    peer->fin = SIM_FIN_COMING;
+    peer->last_at = at > peer->last_at ? at : peer->last_at;
+    peer->fin_at = end->cut ? SIM_NEVER : peer->last_at;
+}
+
 /* Nobody has this end any more: the other one learns of it. */
 static void close_end(struct sim_end *end)
 {
@@ -271,13 +284,26 @@ static void close_end(struct sim_end *end)
         sim_break(end->link, ECONNRESET, news);
         return;
     }
-    peer->fin = SIM_FIN_COMING;
-    peer->fin_at = news;
-    peer->last_at = news;
+    send_fin(end, news);
     /* What was on its way here finds nobody, and is answered with a reset. */
     if (end->count > 0)
         sim_break(end->link, ECONNRESET, (end->last_at > news ? end->last_at : news) + 1);
     sim_happens(peer);
+}
+
+void sim_shut_socket(struct di_io *io, int fd)
+{
+    struct di_sim *sim = sim_of(io);
+    struct sim_fd *known = sim_fd_of(sim, fd);
+
+    if (known == NULL || known->end == NULL) {
+        sim_fault(sim, "a descriptor was shut that is none", fd);
+        return;
+    }
+    if (known->end->state != SIM_CONNECTED || known->end->dead)
+        return;
+    send_fin(known->end, sim->now + sim_travel(sim));
+    sim_happens(sim_end_peer(known->end));
 }
 
 static void close_listener(struct sim_listener *listener, struct di_sim *sim)

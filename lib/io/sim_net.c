@@ -310,7 +310,7 @@ static int64_t refused(struct sim_end *end)
         end->error = 0;
         return -error;
     }
-    if (end->dead)
+    if (end->dead || end->shut)
         return -EPIPE;
     if (end->state != SIM_CONNECTED)
         return -ENOTCONN;

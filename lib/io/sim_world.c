@@ -112,10 +112,10 @@ int64_t di_sim_now(const struct di_sim *sim)
     return sim->now;
 }
 
-void di_sim_on_sleep(struct di_sim *sim, di_sim_sleep_fn *sleep, void *user)
+void di_sim_on_idle(struct di_sim *sim, di_sim_idle_fn *idle, void *user)
 {
-    sim->sleep = sleep;
-    sim->sleep_user = user;
+    sim->idle = idle;
+    sim->idle_user = user;
 }
 
 int64_t di_sim_next(struct di_sim *sim)

@@ -61,6 +61,7 @@ struct sim_end {
     int error; /* not yet told */
     bool dead;
     bool cut;
+    bool shut;          /* its FIN is on its way */
     bool full;          /* a send found no room: it is told when there is some */
     int64_t deaf_until; /* a receive was told EAGAIN */
     int64_t dumb_until; /* a send was */
@@ -111,8 +112,8 @@ struct di_sim {
     uint32_t loops;
     uint32_t connections;
     struct di_sim_count count;
-    di_sim_sleep_fn *sleep;
-    void *sleep_user;
+    di_sim_idle_fn *idle;
+    void *idle_user;
     di_sim_watch_fn *watch;
     void *watch_user;
     char fault[160];
@@ -151,6 +152,7 @@ int64_t sim_travel(struct di_sim *sim);
 
 int sim_open_socket(struct di_io *io, int family);
 int sim_dup_socket(struct di_io *io, int fd);
+void sim_shut_socket(struct di_io *io, int fd);
 void sim_close_socket(struct di_io *io, int fd);
 int sim_accept(struct di_io *io, int fd);
 /* Asks for the connection, and then whether there is one: 0, -EAGAIN, or a negative errno. */

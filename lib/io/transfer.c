@@ -68,6 +68,13 @@ int di_transfer_dup(struct di_io *io, int fd)
     return listed(fcntl(fd, F_DUPFD_CLOEXEC, 0));
 }
 
+void di_transfer_shut(struct di_io *io, int fd)
+{
+    (void)io;
+    shutdown(fd,
+             SHUT_WR); /* of a connection that is broken already it fails, which changes nothing */
+}
+
 void di_transfer_close(struct di_io *io, int fd)
 {
     (void)io;

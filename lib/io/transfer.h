@@ -18,6 +18,7 @@ int di_transfer_accept(struct di_io *io, int fd);
  * that, since io_uring takes a descriptor that does not block at its word. */
 int di_transfer_open(struct di_io *io, int family);
 int di_transfer_dup(struct di_io *io, int fd);
+void di_transfer_shut(struct di_io *io, int fd);
 void di_transfer_close(struct di_io *io, int fd);
 void di_transfer_connected(int fd);
 

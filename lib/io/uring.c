@@ -414,6 +414,7 @@ const struct di_io_backend di_io_uring = {
     .try_accept = di_transfer_accept,
     .open_socket = di_transfer_open,
     .dup_socket = di_transfer_dup,
+    .shut_socket = di_transfer_shut,
     .close_socket = di_transfer_close,
 };
 

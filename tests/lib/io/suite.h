@@ -104,7 +104,7 @@ static inline struct probe word_probe(const _Atomic uint32_t *word, uint32_t exp
 /* A simulated descriptor's byte counts as an eventfd's one. */
 static inline int event_fd(void)
 {
-    if (suite_io->backend == &di_io_sim) {
+    if (suite_io != NULL && suite_io->backend == &di_io_sim) {
         int pair[2];
         di_sim_pair(suite_io, pair);
         cr_assert_geq(pair[1], SIM_FIRST);
