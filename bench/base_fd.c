@@ -1,24 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel's own byte streams, blocking: one write a message, read into a private buffer until it
- * is whole, then consumed. A stream is the same without the answer.
+ * The kernel's own byte streams: one write a message, read into a private buffer until it is whole, then
+ * consumed. A stream is the same without the answer. Blocking, and for sockets also spinning: without
+ * ever asking the kernel to wait.
  *
- * To add another (TCP over loopback, say): an opener and an entry in `channels`.
+ * To add another: an opener in channel.h and an entry in `channels`.
  */
-#include <sys/socket.h>
+#include <errno.h>
 #include <unistd.h>
 
 #include "bench/cases.h"
+#include "bench/channel.h"
 #include "bench/payload.h"
 
-/* What each side reads from and writes to. For a socket the two are one. */
-struct channel {
-    int first_in, first_out;
-    int second_in, second_out;
-};
-
 struct fd_side {
-    int in, out;
+    struct channel_end end;
     size_t size;
     const unsigned char *source;
     unsigned char *target;
@@ -26,93 +22,59 @@ struct fd_side {
     bool failed;
 };
 
-static bool unix_open(struct channel *channel)
-{
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-        return false;
-    *channel = (struct channel){pair[0], pair[0], pair[1], pair[1]};
-    return true;
-}
-
-static bool pipe_open(struct channel *channel)
-{
-    int there[2];
-    int back[2];
-    if (pipe2(there, 0) != 0)
-        return false;
-    if (pipe2(back, 0) != 0) {
-        close(there[0]);
-        close(there[1]);
-        return false;
-    }
-    *channel = (struct channel){back[0], there[1], there[0], back[1]};
-    return true;
-}
-
-static bool setup(struct bench_run *run, bool (*open_channel)(struct channel *channel))
-{
-    static struct channel channel; /* one run at a time */
-    run->own = &channel;
-    return open_channel(&channel);
-}
-
 static bool unix_setup(struct bench_run *run)
 {
-    return setup(run, unix_open);
+    return channel_setup(run, channel_open_unix);
 }
 
 static bool pipe_setup(struct bench_run *run)
 {
-    return setup(run, pipe_open);
+    return channel_setup(run, channel_open_pipe);
 }
 
-static void close_ends(int in, int out)
+static bool tcp_setup(struct bench_run *run)
 {
-    close(in);
-    if (out != in)
-        close(out);
+    return channel_setup(run, channel_open_tcp);
 }
 
-static void teardown(struct bench_run *run)
+static bool unix_spinning_setup(struct bench_run *run)
 {
-    const struct channel *channel = run->own;
-    close_ends(channel->first_in, channel->first_out);
-    close_ends(channel->second_in, channel->second_out);
+    return channel_setup(run, channel_open_unix_spinning);
 }
 
-/* Closes the other side's ends, so that its death is an end of file here. */
+static bool tcp_spinning_setup(struct bench_run *run)
+{
+    return channel_setup(run, channel_open_tcp_spinning);
+}
+
 static struct fd_side side_of(struct bench_run *run, bool is_first)
 {
-    const struct channel *channel = run->own;
-    if (is_first)
-        close_ends(channel->second_in, channel->second_out);
-    else
-        close_ends(channel->first_in, channel->first_out);
     return (struct fd_side){
-        .in = is_first ? channel->first_in : channel->second_in,
-        .out = is_first ? channel->first_out : channel->second_out,
+        .end = channel_take(run, is_first),
         .size = run->size,
         .source = bench_source(run, 1),
         .target = bench_source(run, 0),
     };
 }
 
+/* Bytes moved by a call that returned n: none where it would have had to wait. */
+static size_t moved(struct fd_side *side, ssize_t n)
+{
+    side->failed = n == 0 || (n < 0 && errno != EAGAIN);
+    return n > 0 ? (size_t)n : 0;
+}
+
 static void put(struct fd_side *side)
 {
     for (size_t done = 0; done < side->size && !side->failed;) {
-        ssize_t n = write(side->out, side->source + done, side->size - done);
-        side->failed = n <= 0;
-        done += n > 0 ? (size_t)n : 0;
+        done += moved(side, write(side->end.out, side->source + done, side->size - done));
     }
 }
 
 static void get(struct fd_side *side)
 {
     for (size_t done = 0; done < side->size && !side->failed;) {
-        ssize_t n = read(side->in, side->target + done, side->size - done);
-        side->failed = n <= 0;
-        done += n > 0 ? (size_t)n : 0;
+        done += moved(side, read(side->end.in, side->target + done, side->size - done));
     }
     side->sum += payload_consume(side->target, side->size);
 }
@@ -169,14 +131,37 @@ static void stream_second(struct bench_run *run)
         put(&side);
 }
 
+/* What duct_call() is held against: both sides asleep in turn on one CPU, and spinning on two. */
+static void add_calls(struct cases *cases, const struct bench_case *pingpong,
+                      const char *spinning_name, bool (*spinning_setup)(struct bench_run *run))
+{
+    static const size_t sizes[] = {64, 1024};
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct bench_case what = *pingpong;
+        what.size = sizes[i];
+        what.place = BENCH_SAME;
+        cases_add(cases, &what);
+        what.place = BENCH_PAIR;
+        what.name = spinning_name;
+        what.about = "the same, neither side ever asleep";
+        what.setup = spinning_setup;
+        cases_add(cases, &what);
+    }
+}
+
 void base_fd_cases(struct cases *cases)
 {
     static const struct {
-        const char *pingpong, *stream, *about;
+        const char *pingpong, *stream, *spin, *about;
         bool (*setup)(struct bench_run *run);
+        bool (*spinning_setup)(struct bench_run *run);
     } channels[] = {
-        {"base.unix.pingpong", "base.unix.stream", "Unix stream socket pair, blocking", unix_setup},
-        {"base.pipe.pingpong", "base.pipe.stream", "pipe, blocking", pipe_setup},
+        {"base.unix.pingpong", "base.unix.stream", "base.unix.spin",
+         "Unix stream socket pair, blocking", unix_setup, unix_spinning_setup},
+        {"base.pipe.pingpong", "base.pipe.stream", NULL, "pipe, blocking", pipe_setup, NULL},
+        {"base.tcp.pingpong", "base.tcp.stream", "base.tcp.spin", "TCP over loopback, blocking",
+         tcp_setup, tcp_spinning_setup},
     };
     for (size_t i = 0; i < sizeof(channels) / sizeof(channels[0]); i++) {
         struct bench_case what = {
@@ -187,11 +172,14 @@ void base_fd_cases(struct cases *cases)
             .setup = channels[i].setup,
             .first = pingpong_first,
             .second = pingpong_second,
-            .teardown = teardown,
+            .teardown = channel_teardown,
         };
         cases_add_sizes(cases, &what);
+        if (channels[i].spin != NULL)
+            add_calls(cases, &what, channels[i].spin, channels[i].spinning_setup);
         what.name = channels[i].stream;
         what.kind = BENCH_STREAM;
+        what.no_spinners = true;
         what.first = stream_first;
         what.second = stream_second;
         cases_add_sizes(cases, &what);

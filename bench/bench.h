@@ -65,7 +65,8 @@ struct bench_tape {
 
 struct bench_case;
 
-/* What a duct pipe is opened with, both ways; all zero where there is none, or all at default. */
+/* What a duct pipe is opened with, both ways; what is zero is at its default, all of it where there is
+ * no pipe. Pipes over sockets have neither slots nor a pool. */
 struct bench_geometry {
     unsigned slots;
     size_t max_msg;
@@ -97,6 +98,9 @@ struct bench_case {
      */
     const char *baseline;
     struct bench_geometry geometry;
+    const char *scheme;  /* of a duct pipe or a peer over sockets: "uds", "tcp"; NULL: memory */
+    const char *backend; /* of duct's loop: "epoll", "uring"; NULL: what it chooses by itself */
+    bool no_spinners;    /* they would halve it: threads of the kernel's wait behind them */
     /* Another library than duct; its name is <library>.pingpong or .stream. */
     enum bench_peer peer;
     size_t (*shared_bytes)(const struct bench_case *what); /* NULL: none */

@@ -17,9 +17,11 @@ void cases_fill(struct cases *cases)
     base_wake_cases(cases);
     base_memcpy_cases(cases);
     base_fd_cases(cases);
+    base_bulk_cases(cases);
     subject_pingpong_cases(cases);
     subject_stream_cases(cases);
     subject_dial_cases(cases);
+    subject_socket_cases(cases);
 }
 
 void cases_add(struct cases *cases, const struct bench_case *what)

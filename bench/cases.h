@@ -41,10 +41,12 @@ void base_ring_cases(struct cases *cases);
 void base_wake_cases(struct cases *cases);
 void base_memcpy_cases(struct cases *cases);
 void base_fd_cases(struct cases *cases);
+void base_bulk_cases(struct cases *cases);
 
 /* One per subject_*.c. */
 void subject_pingpong_cases(struct cases *cases);
 void subject_stream_cases(struct cases *cases);
 void subject_dial_cases(struct cases *cases);
+void subject_socket_cases(struct cases *cases);
 
 #endif

@@ -92,20 +92,33 @@ static void list(const struct options *options, const struct cases *cases)
     for (size_t i = 0; i < cases->count; i++) {
         const struct bench_case *what = &cases->list[i];
         if (wanted(options, what->name))
-            printf("%-20s %8zu %-8s %-4s %s\n", what->name, what->size, cases_kind_name(what->kind),
+            printf("%-22s %8zu %-8s %-4s %s\n", what->name, what->size, cases_kind_name(what->kind),
                    cases_place_name(what->place), what->about);
     }
 }
 
 static struct cases all;
 static struct results results;
+static struct machine_spinners spinners;
+
+static void start_spinners(const struct options *options)
+{
+    if (options->spinners && !machine_spinners_start(&spinners))
+        fprintf(stderr, "duct-bench: no spinners; idle CPUs will halt\n");
+}
 
 static void measure(const struct options *options, const struct bench_case *what, bool *well)
 {
     struct result *result = results_new();
     const struct bench_case *baseline = cases_baseline_of(&all, what);
 
-    if (!runner_measure(what, baseline, &options->runner, &result->subject, &result->baseline)) {
+    if (what->no_spinners)
+        machine_spinners_stop(&spinners);
+    bool measured =
+        runner_measure(what, baseline, &options->runner, &result->subject, &result->baseline);
+    if (what->no_spinners)
+        start_spinners(options);
+    if (!measured) {
         fprintf(stderr, "%s: size %zu: could not be measured\n", what->name, what->size);
         free(result);
         *well = false;
@@ -153,11 +166,9 @@ static bool write_json(const char *path, const struct bars *bars)
 
 static bool run(const struct options *options)
 {
-    static struct machine_spinners spinners;
     static struct bars bars;
-    if (options->spinners && !machine_spinners_start(&spinners))
-        fprintf(stderr, "duct-bench: no spinners; idle CPUs will halt\n");
 
+    start_spinners(options);
     bool well = measure_all(options);
     machine_spinners_stop(&spinners);
 

@@ -3,9 +3,14 @@
 
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
-static char address[PEER_ADDRESS_BYTES]; /* one run at a time */
+#include "bench/channel.h"
+
+/* One run at a time. */
+static char address[PEER_ADDRESS_BYTES];
+static char url[PEER_ADDRESS_BYTES + 8];
 
 enum { OPS_MAX = 8 };
 static const struct peer_ops *known[OPS_MAX];
@@ -16,11 +21,20 @@ static const struct peer_ops *ops_of(const struct bench_run *run)
     return known[run->what->param];
 }
 
+static bool over_tcp(const struct bench_case *what)
+{
+    return what->scheme != NULL && strcmp(what->scheme, "tcp") == 0;
+}
+
 static bool setup(struct bench_run *run)
 {
     static unsigned runs;
     const struct peer_ops *ops = ops_of(run);
     snprintf(address, sizeof(address), "/tmp/duct-bench-%d-%u", (int)getpid(), runs++);
+    if (over_tcp(run->what))
+        snprintf(url, sizeof(url), "tcp://127.0.0.1:%u", channel_free_port());
+    else
+        snprintf(url, sizeof(url), "ipc://%s", address);
     return ops->setup == NULL || ops->setup(address);
 }
 
@@ -42,7 +56,7 @@ static struct party party_open(const struct bench_run *run, bool is_first)
 {
     struct party party = {
         .ops = ops_of(run),
-        .peer = {.size = run->size, .is_first = is_first, .address = address},
+        .peer = {.size = run->size, .is_first = is_first, .address = address, .url = url},
     };
     if (!party.ops->open(&party.peer)) {
         fprintf(stderr, "%s: cannot open %s\n", run->what->name, address);
@@ -129,6 +143,18 @@ static void stream_second(struct bench_run *run)
     run_second(run, false);
 }
 
+static void add_both(struct cases *cases, const struct bench_case *pingpong, const char *stream)
+{
+    struct bench_case what = *pingpong;
+    cases_add(cases, &what);
+    what.name = stream;
+    what.kind = BENCH_STREAM;
+    what.no_spinners = what.scheme != NULL;
+    what.first = stream_first;
+    what.second = stream_second;
+    cases_add(cases, &what);
+}
+
 void peer_add(struct cases *cases, const struct peer_ops *ops)
 {
     struct bench_case what = {
@@ -137,6 +163,7 @@ void peer_add(struct cases *cases, const struct peer_ops *ops)
         .kind = BENCH_PINGPONG,
         .place = BENCH_PAIR,
         .param = known_count,
+        .scheme = ops->tcp_pingpong != NULL ? "uds" : NULL,
         .peer = ops->spins ? BENCH_PEER_SPINS : BENCH_PEER_SLEEPS,
         .setup = setup,
         .first = pingpong_first,
@@ -146,13 +173,14 @@ void peer_add(struct cases *cases, const struct peer_ops *ops)
     known[known_count++] = ops;
     for (size_t i = 0; i < CASES_SIZES; i++) {
         what.size = cases_sizes[i];
-        cases_add(cases, &what);
-        struct bench_case stream = what;
-        stream.name = ops->stream;
-        stream.kind = BENCH_STREAM;
-        stream.first = stream_first;
-        stream.second = stream_second;
-        cases_add(cases, &stream);
+        add_both(cases, &what, ops->stream);
+    }
+    what.name = ops->tcp_pingpong;
+    what.scheme = "tcp";
+    for (size_t i = 0; i < CASES_SIZES && ops->tcp_pingpong != NULL; i++) {
+        what.size = cases_sizes[i];
+        if (what.size >= 64 && what.size != 256)
+            add_both(cases, &what, ops->tcp_stream);
     }
 }
 

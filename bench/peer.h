@@ -29,10 +29,12 @@ struct peer {
     uint64_t sum;
     bool is_first;
     const char *address; /* a path in /tmp that no other run has */
+    const char *url;     /* "ipc://" and that path, or "tcp://127.0.0.1:" and a free port */
 };
 
 struct peer_ops {
-    const char *pingpong, *stream; /* "zmq.pingpong", "zmq.stream" */
+    const char *pingpong, *stream;         /* "zmq.pingpong", "zmq.stream" */
+    const char *tcp_pingpong, *tcp_stream; /* the same over tcp; NULL: it uses no sockets */
     const char *about;
     bool spins; /* while it waits, as duct does when told to; the others sleep */
     bool (*setup)(const char *address); /* in the parent; NULL: nothing */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* nanomsg: a PAIR over ipc, messages built in and read from its own buffers. */
+/* nanomsg: a PAIR over ipc and tcp, messages built in and read from its own buffers. */
 #include <nanomsg/nn.h>
 #include <nanomsg/pair.h>
-#include <stdio.h>
 
 #include "bench/peer.h"
 
@@ -15,19 +14,16 @@ static bool set(int level, int option, int value)
 
 static bool pair_open(struct peer *peer)
 {
-    char url[PEER_ADDRESS_BYTES + 8];
-
     peer_roam();
     socket_of_process = nn_socket(AF_SP, NN_PAIR);
     if (socket_of_process < 0)
         return false;
-    snprintf(url, sizeof(url), "ipc://%s", peer->address);
     return set(NN_SOL_SOCKET, NN_RCVTIMEO, PEER_WAIT_MS) &&
            set(NN_SOL_SOCKET, NN_SNDTIMEO, PEER_WAIT_MS) && set(NN_SOL_SOCKET, NN_RCVMAXSIZE, -1) &&
            set(NN_SOL_SOCKET, NN_RECONNECT_IVL, 1) && set(NN_SOL_SOCKET, NN_SNDBUF, 4 << 20) &&
            set(NN_SOL_SOCKET, NN_RCVBUF, 4 << 20) &&
-           (peer->is_first ? nn_bind(socket_of_process, url)
-                           : nn_connect(socket_of_process, url)) >= 0;
+           (peer->is_first ? nn_bind(socket_of_process, peer->url)
+                           : nn_connect(socket_of_process, peer->url)) >= 0;
 }
 
 static bool pair_put(struct peer *peer)
@@ -57,7 +53,9 @@ void peer_nanomsg_cases(struct cases *cases)
     static const struct peer_ops ops = {
         .pingpong = "nanomsg.pingpong",
         .stream = "nanomsg.stream",
-        .about = "nanomsg PAIR over ipc",
+        .tcp_pingpong = "nanomsg.tcp.pingpong",
+        .tcp_stream = "nanomsg.tcp.stream",
+        .about = "nanomsg PAIR",
         .open = pair_open,
         .put = pair_put,
         .get = pair_get,

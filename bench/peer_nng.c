@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* nng: the pair protocol over ipc, messages built in and read from its own buffers. */
+/* nng: the pair protocol over ipc and tcp, messages built in and read from its own buffers. */
 #include <nng/nng.h>
 #include <nng/protocol/pair0/pair.h>
-#include <stdio.h>
 
 #include "bench/peer.h"
 
@@ -10,12 +9,9 @@ static nng_socket socket_of_process;
 
 static bool pair_open(struct peer *peer)
 {
-    char url[PEER_ADDRESS_BYTES + 8];
-
     peer_roam();
     if (nng_pair0_open(&socket_of_process) != 0)
         return false;
-    snprintf(url, sizeof(url), "ipc://%s", peer->address);
     nng_socket_set_ms(socket_of_process, NNG_OPT_RECVTIMEO, PEER_WAIT_MS);
     nng_socket_set_ms(socket_of_process, NNG_OPT_SENDTIMEO, PEER_WAIT_MS);
     nng_socket_set_size(socket_of_process, NNG_OPT_RECVMAXSZ, 0);
@@ -23,8 +19,8 @@ static bool pair_open(struct peer *peer)
     nng_socket_set_int(socket_of_process, NNG_OPT_RECVBUF, 128);
     nng_socket_set_ms(socket_of_process, NNG_OPT_RECONNMINT, 1);
     nng_socket_set_ms(socket_of_process, NNG_OPT_RECONNMAXT, 10);
-    return (peer->is_first ? nng_listen(socket_of_process, url, NULL, 0)
-                           : nng_dial(socket_of_process, url, NULL, NNG_FLAG_NONBLOCK)) == 0;
+    return (peer->is_first ? nng_listen(socket_of_process, peer->url, NULL, 0)
+                           : nng_dial(socket_of_process, peer->url, NULL, NNG_FLAG_NONBLOCK)) == 0;
 }
 
 static bool pair_put(struct peer *peer)
@@ -53,7 +49,9 @@ void peer_nng_cases(struct cases *cases)
     static const struct peer_ops ops = {
         .pingpong = "nng.pingpong",
         .stream = "nng.stream",
-        .about = "nng pair over ipc",
+        .tcp_pingpong = "nng.tcp.pingpong",
+        .tcp_stream = "nng.tcp.stream",
+        .about = "nng pair",
         .open = pair_open,
         .put = pair_put,
         .get = pair_get,

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ZeroMQ: a PAIR of sockets over ipc, messages built in and read from its own buffers. */
-#include <stdio.h>
+/* ZeroMQ: a PAIR of sockets over ipc and tcp, messages built in and read from its own buffers. */
 #include <zmq.h>
 
 #include "bench/peer.h"
 
 static bool zmq_open(struct peer *peer)
 {
-    char url[PEER_ADDRESS_BYTES + 8];
     const int wait_ms = PEER_WAIT_MS;
     const int unlimited = 0;
 
@@ -16,12 +14,11 @@ static bool zmq_open(struct peer *peer)
     void *socket = context != NULL ? zmq_socket(context, ZMQ_PAIR) : NULL;
     if (socket == NULL)
         return false;
-    snprintf(url, sizeof(url), "ipc://%s", peer->address);
     zmq_setsockopt(socket, ZMQ_RCVTIMEO, &wait_ms, sizeof(wait_ms));
     zmq_setsockopt(socket, ZMQ_SNDTIMEO, &wait_ms, sizeof(wait_ms));
     zmq_setsockopt(socket, ZMQ_LINGER, &unlimited, sizeof(unlimited));
     peer->handle = socket;
-    return (peer->is_first ? zmq_bind(socket, url) : zmq_connect(socket, url)) == 0;
+    return (peer->is_first ? zmq_bind(socket, peer->url) : zmq_connect(socket, peer->url)) == 0;
 }
 
 static bool zmq_put(struct peer *peer)
@@ -49,7 +46,9 @@ void peer_zmq_cases(struct cases *cases)
     static const struct peer_ops ops = {
         .pingpong = "zmq.pingpong",
         .stream = "zmq.stream",
-        .about = "ZeroMQ PAIR over ipc",
+        .tcp_pingpong = "zmq.tcp.pingpong",
+        .tcp_stream = "zmq.tcp.stream",
+        .about = "ZeroMQ PAIR",
         .open = zmq_open,
         .put = zmq_put,
         .get = zmq_get,

@@ -50,5 +50,8 @@ const char *report_geometry(char cell[3 * REPORT_CELL], const struct bench_geome
         snprintf(cell, 3 * REPORT_CELL, "%u slots, max_msg %s, pool %s, wait %s", geometry->slots,
                  report_size(max_msg, geometry->max_msg), report_size(pool, geometry->pool),
                  geometry->wait);
+    else if (geometry->max_msg != 0)
+        snprintf(cell, 3 * REPORT_CELL, "max_msg %s, wait %s",
+                 report_size(max_msg, geometry->max_msg), geometry->wait);
     return cell;
 }

@@ -42,6 +42,30 @@ static const struct line stream_lines[] = {
     {"iceoryx.stream", "peer5", "iceoryx", 0, false},
 };
 
+static const struct line socket_lines[] = {
+    {"duct.tcp.loaned", "duct", "duct, tcp, loaned", 0, false},
+    {"duct.tcp.more", "duct2", "duct, tcp, loaned with MORE", 0, false},
+    {"duct.uds.loaned", "duct3", "duct, uds, loaned", 0, false},
+    {"duct.uds.more", "duct4", "duct, uds, loaned with MORE", 0, false},
+    {"base.tcp.bulk", "base", "tcp, writes of 64 KiB", 0, false},
+    {"base.unix.bulk", "base2", "Unix socket, writes of 64 KiB", 0, false},
+    {"zmq.tcp.stream", "peer1", "ZeroMQ, tcp", 0, false},
+    {"nng.tcp.stream", "peer2", "nng, tcp", 0, false},
+    {"nanomsg.tcp.stream", "peer3", "nanomsg, tcp", 0, false},
+};
+
+static const struct line socket_call_lines[] = {
+    {"duct.tcp.call", "duct", "duct, tcp, asleep", 0, false},
+    {"duct.tcp.spin", "duct2", "duct, tcp, spinning", 0, false},
+    {"duct.uds.call", "duct3", "duct, uds, asleep", 0, false},
+    {"duct.uds.spin", "duct4", "duct, uds, spinning", 0, false},
+    {"base.tcp.pingpong", "base", "tcp, blocking", 0, false},
+    {"base.unix.pingpong", "base2", "Unix socket, blocking", 0, false},
+    {"zmq.tcp.pingpong", "peer1", "ZeroMQ, tcp", 0, false},
+    {"nng.tcp.pingpong", "peer2", "nng, tcp", 0, false},
+    {"nanomsg.tcp.pingpong", "peer3", "nanomsg, tcp", 0, false},
+};
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static void time_text(char *to, size_t bytes, double ns)
@@ -149,5 +173,12 @@ void report_html_plots(FILE *out, const struct results *results)
               "median, logarithmic both ways");
     for (size_t i = 0; i < COUNT(latency_sizes); i++)
         latency_plot(out, results, latency_sizes[i]);
+    fprintf(out,
+            "</div>\n<h2>Sockets</h2><p>The same calls over tcp and Unix sockets on this machine. "
+            "Dashed: the sockets without duct.</p><div class=\"plots\">\n");
+    size_plot(out, results, socket_lines, COUNT(socket_lines), BYTES, "Throughput over size",
+              "bytes a second, logarithmic both ways");
+    size_plot(out, results, socket_call_lines, COUNT(socket_call_lines), TIME,
+              "Round trip over size", "median, logarithmic both ways");
     fprintf(out, "</div>\n");
 }

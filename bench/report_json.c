@@ -31,7 +31,7 @@ static json_t *groups_json(const struct runner_result *result)
 
 static json_t *geometry_json(const struct bench_geometry *geometry)
 {
-    if (geometry->slots == 0)
+    if (geometry->max_msg == 0)
         return json_null();
     return json_pack("{s:I, s:I, s:I, s:s}", "slots", (json_int_t)geometry->slots, "max_msg",
                      (json_int_t)geometry->max_msg, "pool", (json_int_t)geometry->pool, "wait",

@@ -6,7 +6,7 @@
 
 void report_text_head(void)
 {
-    printf("%-20s %8s %-5s %9s %5s %7s %9s %9s %9s %11s %9s %9s %9s %9s  %s\n", "case", "size",
+    printf("%-22s %8s %-5s %9s %5s %7s %9s %9s %9s %11s %9s %9s %9s %9s  %s\n", "case", "size",
            "place", "kept/drop", "pre", "line", "min", "median", "max", "rate", "p50", "p99",
            "p99.9", "max", "ratio");
 }
@@ -23,7 +23,7 @@ static void row(const struct runner_result *result, const struct runner_figures 
     if (figures->ratios > 0)
         snprintf(cell[1], REPORT_CELL, "%.3f", summary.ratio);
     printf(
-        "%-20s %8s %-5s %9s %5s %7s %9s %9s %9s %11s %9s %9s %9s %9s  %s\n", what->name,
+        "%-22s %8s %-5s %9s %5s %7s %9s %9s %9s %11s %9s %9s %9s %9s  %s\n", what->name,
         report_size(cell[2], what->size), cases_place_name(what->place), cell[0], cell[11],
         summary.line_ns > 0 ? report_time(cell[3], summary.line_ns) : "",
         report_time(cell[4], summary.value_ns.min), report_time(cell[5], summary.value_ns.median),
@@ -39,7 +39,7 @@ void report_text_case(const struct runner_result *result)
         row(result, &result->group[i]);
     if (result->groups == 0) {
         char cell[REPORT_CELL];
-        printf("%-20s %8s no run kept: %u moved, %u failed\n", result->what->name,
+        printf("%-22s %8s no run kept: %u moved, %u failed\n", result->what->name,
                report_size(cell, result->what->size), result->moved, result->failed);
     }
     fflush(stdout);
@@ -85,7 +85,7 @@ static void geometry_rows(const struct results *results, const char *name)
             continue;
         report_geometry(geometry, &what->geometry);
         if (strcmp(geometry, last) != 0)
-            printf("%-20s %8s  %s\n", name, report_size(size, what->size), geometry);
+            printf("%-22s %8s  %s\n", name, report_size(size, what->size), geometry);
         memcpy(last, geometry, sizeof(last));
     }
 }
@@ -96,7 +96,7 @@ void report_text_geometries(const struct results *results)
 
     for (size_t i = 0; i < results->count; i++) {
         const struct bench_case *what = results->list[i]->subject.what;
-        bool seen = what->geometry.slots == 0;
+        bool seen = what->geometry.max_msg == 0;
         for (size_t k = 0; k < i && !seen; k++)
             seen = strcmp(results->list[k]->subject.what->name, what->name) == 0;
         if (seen)

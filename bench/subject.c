@@ -1,25 +1,67 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench/subject.h"
 
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-enum { URL_BYTES = 192 };
+#include "bench/channel.h"
+
+#define URL_BYTES 192
+
+struct url {
+    char text[URL_BYTES];
+    size_t length;
+};
+
+static void add(struct url *url, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void add(struct url *url, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(url->text + url->length, sizeof(url->text) - url->length, format, args);
+    va_end(args);
+    url->length += length > 0 ? (size_t)length : 0;
+    if (url->length >= sizeof(url->text))
+        url->length = sizeof(url->text) - 1;
+}
+
+static void add_address(struct url *url, const char *scheme)
+{
+    static unsigned runs;
+
+    if (scheme == NULL)
+        add(url, "shm://duct-bench-%d-%u", (int)getpid(), runs++);
+    else if (strcmp(scheme, "uds") == 0)
+        add(url, "uds://@duct-bench-%d-%u", (int)getpid(), runs++);
+    else
+        add(url, "tcp://127.0.0.1:%u", channel_free_port());
+}
 
 bool subject_setup(struct bench_run *run)
 {
-    static char url[URL_BYTES]; /* one run at a time */
-    static unsigned runs;
+    static struct url url; /* one run at a time */
     const struct bench_geometry *geometry = &run->what->geometry;
-    int length =
-        snprintf(url, sizeof(url), "shm://duct-bench-%d-%u?wait_listener=1", (int)getpid(), runs++);
 
+    url.length = 0;
+    add_address(&url, run->what->scheme);
+    add(&url, "?wait_listener=1");
     if (geometry->slots != 0)
-        length += snprintf(url + length, sizeof(url) - (size_t)length,
-                           "&slots=%u&max_msg=%zu&pool=%zu&wait=%s", geometry->slots,
-                           geometry->max_msg, geometry->pool, geometry->wait);
-    run->own = url;
-    return length > 0 && (size_t)length < sizeof(url);
+        add(&url, "&slots=%u", geometry->slots);
+    if (geometry->max_msg != 0)
+        add(&url, "&max_msg=%zu", geometry->max_msg);
+    if (geometry->pool != 0)
+        add(&url, "&pool=%zu", geometry->pool);
+    if (geometry->wait != NULL)
+        add(&url, "&wait=%s", geometry->wait);
+    /* What a socket did not take at once leaves before its pipe is closed. */
+    if (run->what->scheme != NULL)
+        add(&url, "&linger=5s");
+    run->own = url.text;
+    return url.length < sizeof(url.text) - 1;
 }
 
 uint64_t subject_touch(const struct bench_run *run)
@@ -47,6 +89,8 @@ struct subject subject_open(struct bench_run *run, bool is_first)
     struct subject side = {.size = run->size};
     bool well;
 
+    if (run->what->backend != NULL && setenv("DUCT_IO", run->what->backend, 1) != 0)
+        _exit(6);
     if (is_first)
         well = subject_ok(&side, "listen", duct_listen(&side.listener, run->own, NULL)) &&
                subject_ok(&side, "accept", duct_accept(side.listener, &side.pipe, SUBJECT_WAIT_NS));

@@ -33,13 +33,13 @@ struct subject {
 };
 
 /*
- * `setup` of every subject: an address that no other run has. In run->own, valid until the next
- * setup.
+ * `setup` of every subject: an address of the case's scheme that no other run has, with its geometry. In
+ * run->own, valid until the next setup.
  */
 bool subject_setup(struct bench_run *run);
 const char *subject_url(const struct bench_run *run);
 
-/* Opens the pipe: `first` listens, the other dials. Ends the process when that fails. */
+/* Opens the pipe on the case's backend: `first` listens, the other dials. Ends the process when that fails. */
 struct subject subject_open(struct bench_run *run, bool is_first);
 
 /*
@@ -63,5 +63,15 @@ static inline bool subject_ok(struct subject *side, const char *call, enum duct_
  * processes' tables. To be exchanged before what is measured, as for the baselines.
  */
 uint64_t subject_touch(const struct bench_run *run);
+
+/* Streams one way that are measured over every scheme: what a case's two sides do. */
+struct subject_flow {
+    void (*first)(struct bench_run *run);
+    void (*second)(struct bench_run *run);
+};
+extern const struct subject_flow subject_copied; /* duct_write, duct_read; at most SMALL_MAX */
+extern const struct subject_flow subject_copied_batch; /* the same, SUBJECT_BATCH a call */
+extern const struct subject_flow subject_loaned;       /* loan, fill, send; recv, read, release */
+extern const struct subject_flow subject_loaned_batch;
 
 #endif

@@ -223,7 +223,8 @@ static void send_batched(struct subject *side, uint64_t count)
         struct subject side = subject_open(run, false);                \
         many_out(&side, subject_touch(run) + bench_total(&run->plan)); \
         subject_close(&side, run, false, false);                       \
-    }
+    }                                                                  \
+    const struct subject_flow subject_##name = {name##_first, name##_second};
 
 STREAM(copied, read_many, write_many)
 STREAM(copied_batch, read_batched, write_batched)
@@ -256,17 +257,15 @@ void subject_stream_cases(struct cases *cases)
     static const struct {
         const char *name, *about;
         size_t size_max;
-        void (*first)(struct bench_run *run);
-        void (*second)(struct bench_run *run);
+        const struct subject_flow *flow;
     } kinds[] = {
         {"duct.stream", "duct_write and duct_read, one message a call", SUBJECT_SMALL_MAX,
-         copied_first, copied_second},
+         &subject_copied},
         {"duct.stream.batch", "duct_write_batch and duct_read_batch of 32", SUBJECT_SMALL_MAX,
-         copied_batch_first, copied_batch_second},
-        {"duct.loaned", "loan, fill, send; recv, read, release", SIZE_MAX, loaned_first,
-         loaned_second},
-        {"duct.loaned.batch", "the same, sent and received 32 a call", SIZE_MAX, loaned_batch_first,
-         loaned_batch_second},
+         &subject_copied_batch},
+        {"duct.loaned", "loan, fill, send; recv, read, release", SIZE_MAX, &subject_loaned},
+        {"duct.loaned.batch", "the same, sent and received 32 a call", SIZE_MAX,
+         &subject_loaned_batch},
     };
     for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
         for (size_t i = 0; i < CASES_SIZES && cases_sizes[i] <= kinds[k].size_max; i++) {
@@ -279,8 +278,8 @@ void subject_stream_cases(struct cases *cases)
                            .size = cases_sizes[i],
                            .baseline = stamp ? "base.stamp" : "base.ring",
                            .setup = subject_setup,
-                           .first = kinds[k].first,
-                           .second = kinds[k].second,
+                           .first = kinds[k].flow->first,
+                           .second = kinds[k].flow->second,
                        });
         }
     }
