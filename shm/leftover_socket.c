@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/base/error.h"
@@ -56,10 +55,9 @@ static bool measure(struct di_found *found, struct pair *pair)
 static bool answers(struct di_found *found)
 {
     char path[64];
-    struct ucred peer = {.pid = 0};
-    socklen_t size = sizeof(peer);
     struct stat status;
-    int socket = -1;
+    bool somebody;
+    int pid;
     /* By descriptor, so that it is the one in this directory and no link is followed. */
     int fd = openat(found->place->fd, found->raw, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
@@ -73,25 +71,17 @@ static bool answers(struct di_found *found)
             close(fd);
         return true;
     }
-    enum duct_err err = di_names_connect(&socket, path);
+    enum duct_err err = di_names_ask(path, &somebody, &pid);
     close(fd);
-    if (err == DUCT_ENOTFOUND)
-        return false;
-    if (err == DUCT_OK) {
-        if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
-            peer.pid = 0;
-        close(socket);
-        /* The kernel is not yet done with a killed process: see clear_stale() in names.c. */
-        if (peer.pid != 0 && di_names_is_dead(peer.pid))
-            return false;
-    }
-    if (err == DUCT_OK || err == DUCT_EAGAIN)
-        di_found_judge(found, DUCT_LEFTOVER_LIVE,
-                       "it has a listener that holds no lock: process %d", (int)peer.pid);
-    else
+    if (err != DUCT_OK)
         di_found_judge(found, DUCT_LEFTOVER_UNKNOWN, "it cannot be asked who listens (%s)",
                        duct_err_name(err));
-    return true;
+    else if (somebody && pid != 0)
+        di_found_judge(found, DUCT_LEFTOVER_LIVE,
+                       "it has a listener that holds no lock: process %d", pid);
+    else if (somebody)
+        di_found_judge(found, DUCT_LEFTOVER_LIVE, "it belongs to a program that holds no lock");
+    return err != DUCT_OK || somebody;
 }
 
 /* Asks, without taking it. False: it is free. */

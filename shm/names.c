@@ -126,19 +126,61 @@ static struct sockaddr_un address_of(const char *path)
     return address;
 }
 
-/* The pid of whoever listens at path, or 0. */
-static int listener_pid(const char *path)
+/* Connects a socket of that type, without waiting. 0, or the errno. */
+static int connect_to(const char *path, int type, int *out)
 {
-    struct ucred credentials = {.pid = 0};
-    socklen_t size = sizeof(credentials);
-    int fd;
+    struct sockaddr_un address = address_of(path);
+    const int yes = 1;
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-    if (di_names_connect(&fd, path) != DUCT_OK)
-        return 0;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0)
-        credentials.pid = 0;
+    if (fd < 0)
+        return errno;
+    setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes));
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+        int errnum = errno;
+        close(fd);
+        return errnum;
+    }
+    *out = fd;
+    return 0;
+}
+
+/* No such process runs any more; a zombie does not. */
+static bool is_dead(int pid)
+{
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+    if (fd < 0)
+        return errno == ESRCH;
+    struct pollfd ask = {.fd = fd, .events = POLLIN};
+    bool dead = poll(&ask, 1, 0) == 1;
     close(fd);
-    return credentials.pid;
+    return dead;
+}
+
+enum duct_err di_names_ask(const char *path, bool *answers, int *pid)
+{
+    static const int types[] = {SOCK_SEQPACKET, SOCK_STREAM, SOCK_DGRAM};
+    struct ucred peer = {.pid = 0};
+    socklen_t size = sizeof(peer);
+    int fd = -1, errnum = EPROTOTYPE;
+
+    *answers = false;
+    *pid = 0;
+    /* A dead socket refuses whoever comes; a live one of another type says so. */
+    for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]) && errnum == EPROTOTYPE; i++)
+        errnum = connect_to(path, types[i], &fd);
+    if (errnum == ENOENT || errnum == ECONNREFUSED)
+        return DUCT_OK;
+    /* Its queue is full, which takes somebody who listens. */
+    *answers = errnum == EAGAIN || errnum == EPROTOTYPE;
+    if (errnum != 0)
+        return *answers ? DUCT_OK : di_fail_os(errnum, "asking who listens at %s", path);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0)
+        *pid = peer.pid;
+    close(fd);
+    *answers = *pid == 0 || !is_dead(*pid);
+    return DUCT_OK;
 }
 
 /* A file that somebody else put there is no lock of ours: its owner could hold it for ever, and what has another
@@ -163,7 +205,8 @@ static enum duct_err take_lock(struct di_bound *bound)
 {
     char path[sizeof(bound->path) + 8];
     enum duct_err err;
-    bool taken;
+    bool taken, answers;
+    int pid;
 
     snprintf(path, sizeof(path), "%s" DI_LOCK_SUFFIX, bound->path);
     for (int attempt = 0; attempt < 100; attempt++) {
@@ -178,10 +221,9 @@ static enum duct_err take_lock(struct di_bound *bound)
         }
         if ((err = di_lock_take(fd, &taken)) != DUCT_OK || !taken) {
             close(fd);
-            int pid = err == DUCT_OK ? listener_pid(bound->path) : 0;
             if (err != DUCT_OK)
                 return err;
-            if (pid == 0)
+            if (di_names_ask(bound->path, &answers, &pid) != DUCT_OK || pid == 0)
                 return di_fail(DUCT_EINUSE, "%s is being bound by another process, which holds %s",
                                bound->path, path);
             return di_fail(DUCT_EINUSE,
@@ -199,36 +241,34 @@ static enum duct_err take_lock(struct di_bound *bound)
     return di_fail(DUCT_EINUSE, "%s changes hands faster than it can be taken", path);
 }
 
-bool di_names_is_dead(int pid)
-{
-    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-
-    if (fd < 0)
-        return errno == ESRCH;
-    struct pollfd ask = {.fd = fd, .events = POLLIN};
-    bool dead = poll(&ask, 1, 0) == 1;
-    close(fd);
-    return dead;
-}
-
 /*
- * Something is at path, and we hold the lock. A socket that answers belongs to a program that does not
- * keep our rules, or to a process that was killed just now: the kernel takes down an io_uring some ten
- * milliseconds after its process, and a poll in it keeps the socket open so long. Anything but a socket
- * is not ours to remove.
+ * Something is at path, and we hold the lock. A socket that answers, of whatever type, belongs to a program
+ * that does not keep our rules, and is not ours to remove; nor is anything but a socket.
  */
 static enum duct_err clear_stale(const char *path)
 {
     struct stat status;
+    enum duct_err err;
+    bool answers;
+    int pid;
 
     if (lstat(path, &status) != 0)
         return errno == ENOENT ? DUCT_OK : di_fail_os(errno, "%s", path);
     if (!S_ISSOCK(status.st_mode))
         return di_fail(DUCT_EINUSE,
                        "%s exists and is not a socket; remove it, or choose another name", path);
-    int pid = listener_pid(path);
-    if (pid != 0 && !di_names_is_dead(pid))
-        return di_fail(DUCT_EINUSE, "%s has a listener that holds no lock: process %d", path, pid);
+    if ((err = di_names_ask(path, &answers, &pid)) != DUCT_OK)
+        return err;
+    if (answers && pid != 0)
+        return di_fail(DUCT_EINUSE,
+                       "%s has a listener that holds no lock: process %d; stop it, or choose "
+                       "another name",
+                       path, pid);
+    if (answers)
+        return di_fail(DUCT_EINUSE,
+                       "%s belongs to a program that lives and holds no lock; stop it, or choose "
+                       "another name",
+                       path);
     DI_CRASH_POINT("names.stale_seen");
     if (unlink(path) != 0 && errno != ENOENT)
         return di_fail_os(errno, "removing the stale socket %s", path);
@@ -251,8 +291,13 @@ static enum duct_err bind_and_listen(struct di_bound *bound, int backlog, int ty
     /* Before bind, so that the file never has another mode. */
     fchmod(bound->socket, bound->open ? 0666 : 0600);
     DI_CRASH_POINT("names.socket_made");
-    if (bind(bound->socket, (struct sockaddr *)&address, sizeof(address)) != 0)
-        return di_fail_os(errno, "binding %s", bound->path);
+    if (bind(bound->socket, (struct sockaddr *)&address, sizeof(address)) != 0) {
+        enum duct_err err = di_fail_os(errno, "binding %s", bound->path);
+        /* What lies there was not made by us, and is not ours to remove. */
+        di_fork_close(bound->socket);
+        bound->socket = -1;
+        return err;
+    }
     DI_CRASH_POINT("names.bound");
     if (chmod(bound->path, bound->open ? 0666 : 0600) != 0 || listen(bound->socket, backlog) != 0)
         return di_fail_os(errno, "listening at %s", bound->path);
@@ -311,26 +356,26 @@ void di_names_unbind(struct di_bound *bound)
 
 enum duct_err di_names_connect(int *out, const char *path)
 {
-    struct sockaddr_un address = address_of(path);
-    const int yes = 1;
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int errnum = connect_to(path, SOCK_SEQPACKET, out);
 
-    if (fd < 0)
-        return di_fail_os(errno, "a socket to dial %s", path);
-    setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes));
-    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0) {
+    switch (errnum) {
+    case 0:
         DI_CRASH_POINT("names.connected");
-        *out = fd;
         return DUCT_OK;
-    }
-    int errnum = errno;
-    close(fd);
-    if (errnum == EAGAIN)
+    case EAGAIN:
         return DUCT_EAGAIN;
-    if (errnum == ENOENT || errnum == ECONNREFUSED)
+    case ENOENT:
+    case ECONNREFUSED:
         return di_fail(DUCT_ENOTFOUND,
                        "nobody listens at %s; start the listener first, or dial with "
                        "wait_listener=1",
                        path);
-    return di_fail_os(errnum, "dialling %s", path);
+    case EPROTOTYPE:
+        return di_fail(DUCT_ENOTFOUND,
+                       "%s is a socket of another kind, which no shm:// listener made; dial it as "
+                       "uds://%s if duct listens there, or choose another name",
+                       path, path);
+    default:
+        return di_fail_os(errnum, "dialling %s", path);
+    }
 }

@@ -32,7 +32,16 @@ struct di_bound {
 enum duct_err di_names_path(char *path, size_t capacity, const struct di_url *url,
                             bool create) DUCT_NODISCARD;
 
-/* Binds and listens; takes over what a dead owner left. INUSE names the owner's pid. */
+/*
+ * Whether somebody is behind the socket at path, of whatever type it is; asks without waiting. *pid: who; 0
+ * where the kernel does not say. A process that was killed just now is nobody: the kernel takes down an io_uring
+ * some ten milliseconds after its process, and a poll in it keeps the socket open so long. Errors: it cannot be
+ * told, and so may live: DENIED, LIMIT, OS.
+ */
+enum duct_err di_names_ask(const char *path, bool *answers, int *pid) DUCT_NODISCARD;
+
+/* Binds and listens; takes over what a dead owner left, and nothing else. INUSE names the owner's pid, where
+ * there is one to be had. */
 enum duct_err di_names_bind(struct di_bound *bound, const char *path, bool open,
                             int backlog) DUCT_NODISCARD;
 
@@ -43,10 +52,8 @@ enum duct_err di_names_bind_stream(struct di_bound *bound, const char *path, boo
 /* Removes socket and lock from the file system, if they are still ours, and closes them. */
 void di_names_unbind(struct di_bound *bound);
 
-/* Whether no such process runs any more; a zombie does not. */
-bool di_names_is_dead(int pid);
-
-/* Connects, without waiting. NOTFOUND names the path; AGAIN: the listener's queue is full. */
+/* Connects, without waiting. NOTFOUND names the path, where nobody listens, or one who is no shm:// listener;
+ * AGAIN: the listener's queue is full. */
 enum duct_err di_names_connect(int *socket, const char *path) DUCT_NODISCARD;
 
 #endif

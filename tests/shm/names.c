@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -213,4 +216,81 @@ Test(names, one_of_many_takes_over, .timeout = 60)
 Test(names, one_of_two_takes_over, .timeout = 60)
 {
     races(2, 200);
+}
+
+/* ---- Sockets of programs that keep other rules ---- */
+
+/* Bound at path by this process, for connections to be taken from a queue of that length. */
+static int stranger(const char *path, int type, int queue)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+    strcpy(address.sun_path, path);
+    cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    cr_assert(type == SOCK_DGRAM || listen(fd, queue) == 0);
+    return fd;
+}
+
+static void left_alone(const char *path, const char *what)
+{
+    struct di_bound bound;
+    struct stat before, after;
+
+    cr_assert_eq(stat(path, &before), 0);
+    for (int stream = 0; stream < 2; stream++) {
+        enum duct_err err = stream ? di_names_bind_stream(&bound, path, false, 8)
+                                   : di_names_bind(&bound, path, false, 8);
+        cr_expect_eq(err, DUCT_EINUSE, "%s: %s", what, duct_err_name(err));
+        cr_assert_eq(stat(path, &after), 0, "%s was removed under its program", what);
+        cr_expect_eq(before.st_ino, after.st_ino, "%s was replaced", what);
+        cr_expect_not_null(strstr(duct_err_detail(), path), "%s: %s", what, duct_err_detail());
+    }
+}
+
+Test(names, live_sockets_of_any_type_stay)
+{
+    static const struct {
+        int type;
+        const char *name;
+    } types[] = {{SOCK_SEQPACKET, "seqpacket"}, {SOCK_STREAM, "stream"}, {SOCK_DGRAM, "dgram"}};
+    char path[128];
+    struct di_bound bound;
+
+    cr_assert_eq(path_of("shm://x", true, path), DUCT_OK);
+    for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        int fd = stranger(path, types[i].type, 8);
+        left_alone(path, types[i].name);
+        close(fd);
+        /* Once nobody is behind it, it goes. */
+        cr_expect_eq(di_names_bind_stream(&bound, path, false, 8), DUCT_OK, "%s: %s", types[i].name,
+                     duct_err_detail());
+        di_names_unbind(&bound);
+    }
+}
+
+/* A program that is too busy to accept is not dead. */
+Test(names, a_full_queue_is_no_stale_socket)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char path[128];
+
+    cr_assert_eq(path_of("shm://x", true, path), DUCT_OK);
+    strcpy(address.sun_path, path);
+    for (int type = SOCK_STREAM; type != 0; type = type == SOCK_STREAM ? SOCK_SEQPACKET : 0) {
+        int listener = stranger(path, type, 0);
+        int waiting[3];
+        int refused = 0;
+        for (int i = 0; i < 3; i++) {
+            waiting[i] = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+            refused += connect(waiting[i], (struct sockaddr *)&address, sizeof(address)) != 0 &&
+                       errno == EAGAIN;
+        }
+        cr_assert_gt(refused, 0, "its queue is full");
+        left_alone(path, type == SOCK_STREAM ? "a busy stream" : "a busy seqpacket socket");
+        for (int i = 0; i < 3; i++)
+            close(waiting[i]);
+        close(listener);
+        cr_assert_eq(unlink(path), 0);
+    }
 }
