@@ -212,6 +212,10 @@ static enum duct_err take_lock(struct di_bound *bound)
     for (int attempt = 0; attempt < 100; attempt++) {
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
+        if (fd < 0 && errno == ENOENT)
+            return di_fail(DUCT_ENOTFOUND,
+                           "the directory of %s is not there; make it, or choose another path",
+                           bound->path);
         if (fd < 0)
             return di_fail_os(errno, "opening the lock %s", path);
         DI_CRASH_POINT("names.lock_opened");
@@ -371,7 +375,7 @@ enum duct_err di_names_connect(int *out, const char *path)
                        "wait_listener=1",
                        path);
     case EPROTOTYPE:
-        return di_fail(DUCT_ENOTFOUND,
+        return di_fail(DUCT_EREFUSED,
                        "%s is a socket of another kind, which no shm:// listener made; dial it as "
                        "uds://%s if duct listens there, or choose another name",
                        path, path);

@@ -41,7 +41,7 @@ enum duct_err di_names_path(char *path, size_t capacity, const struct di_url *ur
 enum duct_err di_names_ask(const char *path, bool *answers, int *pid) DUCT_NODISCARD;
 
 /* Binds and listens; takes over what a dead owner left, and nothing else. INUSE names the owner's pid, where
- * there is one to be had. */
+ * there is one to be had; NOTFOUND: the path has no directory. */
 enum duct_err di_names_bind(struct di_bound *bound, const char *path, bool open,
                             int backlog) DUCT_NODISCARD;
 
@@ -52,8 +52,8 @@ enum duct_err di_names_bind_stream(struct di_bound *bound, const char *path, boo
 /* Removes socket and lock from the file system, if they are still ours, and closes them. */
 void di_names_unbind(struct di_bound *bound);
 
-/* Connects, without waiting. NOTFOUND names the path, where nobody listens, or one who is no shm:// listener;
- * AGAIN: the listener's queue is full. */
+/* Connects, without waiting. NOTFOUND names the path, AGAIN: the listener's queue is full, REFUSED: the
+ * socket there is of another type. */
 enum duct_err di_names_connect(int *socket, const char *path) DUCT_NODISCARD;
 
 #endif

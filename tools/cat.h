@@ -68,7 +68,8 @@ enum cat_wants {
     CAT_WANTS_INPUT = 1u << 0,  /* the input's descriptor to be readable */
     CAT_WANTS_OUTPUT = 1u << 1, /* the output's to be writable */
     CAT_WANTS_SPACE = 1u << 2,  /* room in the pipe */
-    CAT_WANTS_DATA = 1u << 3    /* a message in the pipe */
+    CAT_WANTS_DATA = 1u << 3,   /* a message in the pipe */
+    CAT_WANTS_PEER = 1u << 4    /* somebody at the other end */
 };
 
 #define CAT_BATCH 64u
@@ -167,6 +168,8 @@ bool cat_ready(int fd, short events);
 /* cat_exec.c */
 bool cat_spawn(struct cat_session *session, const struct cat_options *options);
 bool cat_reap(struct cat_session *session); /* true once it has ended */
+/* Ends it if it still runs: asks first, and kills it where it does not listen. */
+void cat_end_command(struct cat_session *session, const struct cat_options *options);
 
 /* cat_progress.c: a line on a terminal, while there is something to tell. */
 bool cat_progress_wanted(const struct cat_options *options);

@@ -65,6 +65,8 @@ bool cat_spawn(struct cat_session *session, const struct cat_options *options)
 {
     int to[2], from[2];
 
+    /* Whoever started us may ignore it, and then the kernel keeps no exit status for us. */
+    signal(SIGCHLD, SIG_DFL);
     if (pipe2(to, O_CLOEXEC) != 0) {
         cli_say("no pipe for %s: %s", options->command, strerror(errno));
         return false;
@@ -92,6 +94,25 @@ bool cat_spawn(struct cat_session *session, const struct cat_options *options)
     cat_input_open(&session->in, from[0], options->in, options);
     cat_output_open(&session->out, to[1], options->out, options);
     return true;
+}
+
+/* How long a command may take to end once it was asked to. */
+#define GRACE_MS 2000
+
+void cat_end_command(struct cat_session *session, const struct cat_options *options)
+{
+    if (session->child_fd < 0)
+        return;
+    struct pollfd ask = {.fd = session->child_fd, .events = POLLIN};
+    kill(session->child, SIGTERM);
+    if (poll(&ask, 1, GRACE_MS) != 1) {
+        cli_say("%s: process %d does not end by SIGTERM, and is killed", options->command,
+                (int)session->child);
+        kill(session->child, SIGKILL);
+    }
+    waitpid(session->child, &session->child_status, 0);
+    close(session->child_fd);
+    session->child_fd = -1;
 }
 
 bool cat_reap(struct cat_session *session)

@@ -3,7 +3,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <duct/context.h>
@@ -89,17 +88,13 @@ bool cat_add(struct cat_loop *loop, struct duct_pipe *pipe)
     return true;
 }
 
-static void end_child(struct cat_session *session)
+static void end_child(const struct cat_loop *loop, struct cat_session *session)
 {
     if (session->in.fd >= 0)
         close(session->in.fd);
     if (session->out.fd >= 0)
         close(session->out.fd);
-    if (session->child_fd >= 0) {
-        kill(session->child, SIGTERM);
-        waitpid(session->child, &session->child_status, 0);
-        close(session->child_fd);
-    }
+    cat_end_command(session, loop->options);
 }
 
 /* Removes a session that is done, and gives this process's own input back. */
@@ -110,7 +105,7 @@ static void session_free(struct cat_loop *loop, size_t at)
     loop->code = session->code;
     if (session->child != 0) {
         free(session->in.buffer);
-        end_child(session);
+        end_child(loop, session);
     } else if (!loop->options->echo) {
         loop->in = session->in;
         if (session->code == CLI_SIGNAL + SIGPIPE)
@@ -165,6 +160,8 @@ static void watch(struct cat_session *session)
     /* A ring with room does not help a loan that lacks a block. */
     if ((session->wants & CAT_WANTS_SPACE) && !session->starved)
         mask |= DUCT_WATCH_WRITABLE;
+    if (session->wants & CAT_WANTS_PEER)
+        mask |= DUCT_WATCH_STATE;
     if (mask != session->watched && duct_pipe_watch(session->pipe, mask) == DUCT_OK)
         session->watched = mask;
 }

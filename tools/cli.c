@@ -75,7 +75,8 @@ int cli_fail(enum duct_err err, const char *what, const char *url)
     /* Whoever pressed ^C knows why. */
     if (err == DUCT_ECANCELED && cli_signal() != 0)
         return code;
-    if (err == DUCT_ETIMEOUT || err == DUCT_EAGAIN)
+    /* What has no words of its own: those of an older failure would be wrong. */
+    if (err == DUCT_EAGAIN)
         detail = "";
     cli_say("%s %s: %s", what, url, *detail != '\0' ? detail : duct_err_text(err));
     return code;

@@ -67,8 +67,12 @@ static int help(const char *name)
 
     if (command != NULL)
         return run(command, 2, argv);
-    usage(name == NULL ? stdout : stderr);
-    return name == NULL ? CLI_OK : CLI_USAGE;
+    if (name != NULL) {
+        cli_say("there is no command %s; duct help lists them", name);
+        return CLI_USAGE;
+    }
+    usage(stdout);
+    return CLI_OK;
 }
 
 int main(int argc, char **argv)
@@ -87,7 +91,7 @@ int main(int argc, char **argv)
         return help(argv[1][0] == 'h' && argc > 2 ? argv[2] : NULL);
     const struct command *command = find(argv[1]);
     if (command == NULL) {
-        cli_say("there is no command %s; try duct help", argv[1]);
+        cli_say("there is no command %s; duct help lists them", argv[1]);
         return CLI_USAGE;
     }
     return run(command, argc - 1, argv + 1);

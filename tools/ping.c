@@ -282,6 +282,10 @@ static int run(struct ping *ping)
         summary_text(ping);
     if (err == DUCT_ECLOSED)
         return closed(ping);
+    if (err == DUCT_ETIMEOUT) {
+        cli_say("no reply from %s within the time given by --timeout", options->url);
+        return CLI_TIMEOUT;
+    }
     if (err != DUCT_OK)
         return cli_fail(err, "no reply from", options->url);
     if (!right) {

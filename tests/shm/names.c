@@ -139,6 +139,8 @@ Test(names, things_in_the_way)
     unlink(lock);
     cr_assert_eq(symlink("/etc/passwd", lock), 0);
     cr_assert_neq(di_names_bind(&bound, path, false, 8), DUCT_OK, "no link is followed");
+    cr_assert_eq(di_names_bind(&bound, "/nowhere/at/all", false, 8), DUCT_ENOTFOUND);
+    cr_expect_not_null(strstr(duct_err_detail(), "directory"), "%s", duct_err_detail());
     cr_assert_eq(unlink(lock), 0);
     cr_assert_eq(di_names_bind(&bound, path, false, 8), DUCT_OK, "%s", duct_err_detail());
     cr_assert(stat(path, &status) == 0 && (status.st_mode & 0777) == 0600);
@@ -261,6 +263,13 @@ Test(names, live_sockets_of_any_type_stay)
     for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         int fd = stranger(path, types[i].type, 8);
         left_alone(path, types[i].name);
+        int dialled = -1;
+        enum duct_err err = di_names_connect(&dialled, path);
+        cr_expect_eq(err, types[i].type == SOCK_SEQPACKET ? DUCT_OK : DUCT_EREFUSED, "%s: %s",
+                     types[i].name, duct_err_name(err));
+        cr_expect(err == DUCT_OK || strstr(duct_err_detail(), "another kind") != NULL, "%s",
+                  duct_err_detail());
+        close(dialled);
         close(fd);
         /* Once nobody is behind it, it goes. */
         cr_expect_eq(di_names_bind_stream(&bound, path, false, 8), DUCT_OK, "%s: %s", types[i].name,

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What has no durable pipes says so.
+# Durable pipes from the shell; and what has none says so.
 . "$(dirname "$0")/common.sh" "$@"
 
 # Streams keep nothing.
@@ -11,3 +11,23 @@ for other in "uds://@kept" "tcp://127.0.0.1:1"; do
 		says "$command $other" "durable pipes are shm:// only"
 	done
 done
+
+# The example of README.md: kept while nobody listens; killed and started again, the listener gets the rest.
+reap=$(dirname "$program")/shmreap
+mkdir -m 700 files
+jobs="shm://jobs?durable=1&dir=$work/files"
+seq 100 | duct dial --lines -N "$jobs"
+duct listen --no-input --count 60 "$jobs" >got
+duct listen --no-input --count 40 "$jobs" >>got
+seq 100 >expected
+same_file "all of it, once" expected got
+# Nothing of it is left to whoever comes next: not even that an input has ended.
+try "$reap" --dir "$work/files" >left
+same "what is left" 3 "$status"
+grep -q '^empty' left || die "expected nothing undelivered in: $(cat left)"
+
+# Told to somebody who is there, it ends both.
+duct listen "$jobs" </dev/null >got & listener=$!
+duct dial --lines "$jobs" <expected
+ended "both ends" 0 $listener
+same_file "both ends" expected got

@@ -57,3 +57,17 @@ done
 kill -TERM $listener
 ended "keep" 143 $listener
 same "keep" "1 2 3 " "$(tr '\n' ' ' <got)"
+
+# A command that does not end when it is asked to is killed, and holds up nothing for ever.
+duct listen --timeout 1s --exec 'trap "" TERM; while :; do read -r line || :; done' shm://exec 2>said.listen &
+listener=$!
+try duct dial -n "shm://exec?$waits"
+same "a stubborn command, to the other side" 6 "$status"
+ended "a stubborn command" 4 $listener
+grep -q "is killed" said.listen || die "a stubborn command: $(cat said.listen)"
+
+# Its exit status counts also where whoever started us ignores SIGCHLD.
+(trap '' CHLD; exec timeout -k 5 60 "$program" listen --exec 'exit 3' shm://exec 2>said.listen) & listener=$!
+try duct dial -n "shm://exec?$waits"
+same "SIGCHLD ignored, to the other side" 6 "$status"
+ended "SIGCHLD ignored" 1 $listener

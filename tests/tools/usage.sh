@@ -14,6 +14,7 @@ wrong() # words, arguments
 
 wrong "Usage: duct COMMAND"
 wrong "there is no command nonsense" nonsense
+wrong "there is no command nonsense" help nonsense
 wrong "which address?" dial
 wrong "one address is enough" dial shm://a shm://b
 wrong "--chunk=0" dial --chunk 0 shm://a
@@ -39,3 +40,11 @@ duct help >said
 for command in listen dial ping doctor bench help; do
 	says "help" "  $command "
 done
+
+# Who waited in vain is told for what.
+try duct dial --timeout 100ms 'shm://nobody?wait_listener=1'
+same "waiting in vain" 4 "$status"
+says "waiting in vain" "no answer within 100 ms"
+try duct listen "shm://$work/no/such/place"
+same "a directory that is not there" 3 "$status"
+says "a directory that is not there" "the directory of"
