@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * duct-bench: measures cases and tells what was measured. Exit status 1 when a case could not be
- * measured.
+ * duct-bench: measures cases and tells what was measured.
  */
 #include <argp.h>
 #include <errno.h>
@@ -9,12 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <duct/version.h>
+
 #include "bench/cases.h"
 #include "bench/peer.h"
 #include "bench/report_html.h"
 #include "bench/runner.h"
 
-const char *argp_program_version = "duct-bench 0.1.0";
+/* Beside 0: every case was measured, and 1: one could not be. */
+#define EXIT_USAGE 2
 
 enum { OPTION_NO_SPINNERS = 256, OPTION_PEERS, OPTION_HTML };
 
@@ -82,9 +84,20 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     return 0;
 }
 
+static const char footprint_name[] = "duct.footprint";
+
 static bool wanted(const struct options *options, const char *name)
 {
     return options->filter == NULL || strstr(name, options->filter) != NULL;
+}
+
+static bool any_wanted(const struct options *options, const struct cases *cases)
+{
+    bool any = wanted(options, footprint_name);
+
+    for (size_t i = 0; i < cases->count && !any; i++)
+        any = wanted(options, cases->list[i].name);
+    return any;
 }
 
 static void list(const struct options *options, const struct cases *cases)
@@ -141,7 +154,7 @@ static bool measure_all(const struct options *options)
         else
             measure(options, what, &well);
     }
-    for (size_t i = 0; i < FOOTPRINT_SIZES && wanted(options, "duct.footprint"); i++) {
+    for (size_t i = 0; i < FOOTPRINT_SIZES && wanted(options, footprint_name); i++) {
         if (footprint_measure(footprint_pipes[i], options->quick,
                               &results.footprint[results.footprints])) {
             results.footprints++;
@@ -160,7 +173,7 @@ static bool write_json(const char *path, const struct bars *bars)
     bool well = document != NULL && json_dump_file(document, path, JSON_INDENT(1)) == 0;
     json_decref(document);
     if (!well)
-        fprintf(stderr, "duct-bench: cannot write %s\n", path);
+        fprintf(stderr, "duct-bench: cannot write %s: %s\n", path, strerror(errno));
     return well;
 }
 
@@ -198,6 +211,8 @@ int main(int argc, char **argv)
         .spinners = true,
     };
 
+    argp_err_exit_status = EXIT_USAGE;
+    argp_program_version = "duct-bench " DUCT_VERSION_STRING;
     if (argp_parse(&argp, argc, argv, 0, NULL, &options) != 0)
         return EXIT_FAILURE;
     if (options.quick) {
@@ -208,6 +223,11 @@ int main(int argc, char **argv)
     cases_fill(&all);
     if (options.peers)
         peer_cases(&all);
+    if (!any_wanted(&options, &all)) {
+        fprintf(stderr, "duct-bench: no case has %s in its name; --list names them\n",
+                options.filter);
+        return EXIT_USAGE;
+    }
     results.peers = options.peers;
     if (options.list) {
         list(&options, &all);

@@ -41,6 +41,12 @@ for command in listen dial ping doctor bench help; do
 	says "help" "  $command "
 done
 
+if [ -x "$(dirname "$program")/duct-bench" ]; then
+	same "bench --version" "duct-bench $(duct --version | cut -d ' ' -f 2)" "$(duct bench --version)"
+	wrong "unrecognized option" bench --nonsense
+	wrong "no case has nothing.like.it in its name" bench --filter nothing.like.it
+fi
+
 # Who waited in vain is told for what.
 try duct dial --timeout 100ms 'shm://nobody?wait_listener=1'
 same "waiting in vain" 4 "$status"
