@@ -158,29 +158,54 @@ static bool is_dead(int pid)
     return dead;
 }
 
-enum duct_err di_names_ask(const char *path, bool *answers, int *pid)
+/* Whether somebody answers now, and who. *out: the connection, or -1. */
+static enum duct_err probe(const char *path, int *out, bool *answers, int *pid)
 {
     static const int types[] = {SOCK_SEQPACKET, SOCK_STREAM, SOCK_DGRAM};
     struct ucred peer = {.pid = 0};
     socklen_t size = sizeof(peer);
-    int fd = -1, errnum = EPROTOTYPE;
+    int errnum = EPROTOTYPE;
 
     *answers = false;
     *pid = 0;
+    *out = -1;
     /* A dead socket refuses whoever comes; a live one of another type says so. */
     for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]) && errnum == EPROTOTYPE; i++)
-        errnum = connect_to(path, types[i], &fd);
+        errnum = connect_to(path, types[i], out);
     if (errnum == ENOENT || errnum == ECONNREFUSED)
         return DUCT_OK;
     /* Its queue is full, which takes somebody who listens. */
     *answers = errnum == EAGAIN || errnum == EPROTOTYPE;
     if (errnum != 0)
         return *answers ? DUCT_OK : di_fail_os(errnum, "asking who listens at %s", path);
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0)
+    if (getsockopt(*out, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0)
         *pid = peer.pid;
-    close(fd);
     *answers = *pid == 0 || !is_dead(*pid);
     return DUCT_OK;
+}
+
+static void hang_up(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+/* A process takes some ten milliseconds to lose its io_uring, and more on a busy machine. */
+#define DYING_MS 1000
+
+enum duct_err di_names_ask(const char *path, bool *answers, int *pid)
+{
+    struct pollfd connection = {.fd = -1};
+    enum duct_err err = probe(path, &connection.fd, answers, pid);
+
+    /* Of another pid namespace, so that it cannot be told whether it runs: if it does not, we are soon hung up on. */
+    bool gone = connection.fd >= 0 && *pid == 0 && poll(&connection, 1, DYING_MS) == 1;
+    hang_up(connection.fd);
+    if (gone) {
+        err = probe(path, &connection.fd, answers, pid);
+        hang_up(connection.fd);
+    }
+    return err;
 }
 
 /* A file that somebody else put there is no lock of ours: its owner could hold it for ever, and what has another
@@ -227,7 +252,10 @@ static enum duct_err take_lock(struct di_bound *bound)
             close(fd);
             if (err != DUCT_OK)
                 return err;
-            if (di_names_ask(bound->path, &answers, &pid) != DUCT_OK || pid == 0)
+            int answer;
+            enum duct_err asked = probe(bound->path, &answer, &answers, &pid);
+            hang_up(answer);
+            if (asked != DUCT_OK || pid == 0)
                 return di_fail(DUCT_EINUSE, "%s is being bound by another process, which holds %s",
                                bound->path, path);
             return di_fail(DUCT_EINUSE,

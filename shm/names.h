@@ -33,10 +33,10 @@ enum duct_err di_names_path(char *path, size_t capacity, const struct di_url *ur
                             bool create) DUCT_NODISCARD;
 
 /*
- * Whether somebody is behind the socket at path, of whatever type it is; asks without waiting. *pid: who; 0
- * where the kernel does not say. A process that was killed just now is nobody: the kernel takes down an io_uring
- * some ten milliseconds after its process, and a poll in it keeps the socket open so long. Errors: it cannot be
- * told, and so may live: DENIED, LIMIT, OS.
+ * Whether somebody is behind the socket at path, of whatever type it is. *pid: who; 0 where the kernel does not
+ * say. A process that was killed just now is nobody: the kernel takes down an io_uring some ten milliseconds after
+ * its process, and a poll in it keeps the socket open so long. Waits for that, a second at most, only where there is
+ * no pid, as of other pid namespaces. Errors: it cannot be told, and so may live: DENIED, LIMIT, OS.
  */
 enum duct_err di_names_ask(const char *path, bool *answers, int *pid) DUCT_NODISCARD;
 
