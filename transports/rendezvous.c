@@ -146,6 +146,7 @@ static enum duct_err agree_on_proof(struct rendezvous *r, const struct di_boot_h
 /* The listener's answer to a HELLO, once it knows enough. */
 static enum duct_err answer_hello(struct rendezvous *r)
 {
+    r->allocating(r);
     enum duct_err err = link_make_segments(r->link);
 
     if (err != DUCT_OK)
@@ -358,6 +359,11 @@ enum duct_err rendezvous_begin(struct rendezvous *r, struct duct_context *contex
         di_io_submit(context->io, &r->timer_op);
     }
     return DUCT_OK;
+}
+
+uint64_t rendezvous_asked_bytes(const struct rendezvous *r)
+{
+    return (uint64_t)r->link->peer_blocks * sizeof(uint64_t);
 }
 
 struct link *rendezvous_take_link(struct rendezvous *r)

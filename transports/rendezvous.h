@@ -56,6 +56,8 @@ struct rendezvous {
     bool finished;
     enum duct_err result;
     char detail[DI_URL_MAX]; /* of the result, for whoever reports it later */
+    /* The listener's, before memory is allocated for the blocks that the peer's HELLO announces. */
+    void (*allocating)(struct rendezvous *rendezvous);
     void (*done)(struct rendezvous *rendezvous, enum duct_err err);
     void (*freed)(struct rendezvous *rendezvous); /* after close, when no operation is in flight */
     void *user;
@@ -70,6 +72,9 @@ struct rendezvous {
 enum duct_err rendezvous_begin(struct rendezvous *rendezvous, struct duct_context *context,
                                int socket, bool dialer, const struct di_options *options,
                                int64_t timeout_ns) DUCT_NODISCARD;
+
+/* Bytes that a listener allocates because the peer's HELLO says so: room for the return of each of its blocks. */
+uint64_t rendezvous_asked_bytes(const struct rendezvous *rendezvous);
 
 /* Takes the link out of one that is done; the caller's from now on. */
 struct link *rendezvous_take_link(struct rendezvous *rendezvous);

@@ -29,6 +29,13 @@
 /* Handshakes under way at once. Past that one goes: see victim(). */
 #define HALF_OPEN_MAX 64u
 
+/*
+ * Memory for the return of blocks that dialers merely announce, and need not show before they have it: four times the
+ * most that one may ask for, which is 8 MiB. So the newcomer alone always fits.
+ */
+#define ASKED_BYTES_MAX (UINT64_C(32) << 20)
+_Static_assert(ASKED_BYTES_MAX >= UINT64_C(8) * DI_BLOCKS_MAX, "room for one");
+
 /* Turns of the loop in which a listener's wait is taken back: twice as many as the loop may put it off. */
 #define TURNS_MAX 16u
 
@@ -122,46 +129,72 @@ static pid_t dialer_of(int socket)
     return credentials.pid;
 }
 
-static unsigned half_open_of(struct shm_listener *self, pid_t dialer)
-{
-    unsigned count = 0;
+/* What there is a bound on, of one that is half-open: that it is one, and the memory it asked for. */
+typedef uint64_t weight_fn(const struct rendezvous *rendezvous);
 
-    for (struct di_list *at = self->meeting.next; at != &self->meeting; at = at->next)
-        count += di_container(at, struct rendezvous, list)->dialer_pid == dialer;
-    return count;
+static uint64_t one_each(const struct rendezvous *rendezvous)
+{
+    (void)rendezvous;
+    return 1;
+}
+
+static uint64_t half_open_of(struct shm_listener *self, pid_t dialer, weight_fn *weight)
+{
+    uint64_t sum = 0;
+
+    for (struct di_list *at = self->meeting.next; at != &self->meeting; at = at->next) {
+        const struct rendezvous *one = di_container(at, struct rendezvous, list);
+        sum += one->dialer_pid == dialer ? weight(one) : 0;
+    }
+    return sum;
 }
 
 /*
- * Which half-open one has to go for one more of newcomer's: the oldest of the process that has the most, the
- * newcomer counted, and of several such the oldest of all. So a process that floods pushes out itself, and one
- * that dials once waits beside any number of those. Squares of HALF_OPEN_MAX, and only when it is reached.
+ * Which half-open one has to go for newcomer, which may not be among them yet: the oldest of the process that has the
+ * most, the newcomer counted, and of several such the oldest of all. So a process that floods pushes out itself, and
+ * one that dials once waits beside any number of those. Squares of HALF_OPEN_MAX, and only when a bound is reached.
  */
-static struct rendezvous *victim(struct shm_listener *self, pid_t newcomer)
+static struct rendezvous *victim(struct shm_listener *self, const struct rendezvous *newcomer,
+                                 weight_fn *weight)
 {
     struct rendezvous *found = NULL;
-    unsigned most = 0;
+    uint64_t most = 0;
 
     for (struct di_list *at = self->meeting.next; at != &self->meeting; at = at->next) {
         struct rendezvous *one = di_container(at, struct rendezvous, list);
-        unsigned count =
-            half_open_of(self, one->dialer_pid) + (one->dialer_pid == newcomer ? 1 : 0);
-        if (count > most) {
-            most = count;
+        if (one == newcomer || weight(one) == 0)
+            continue;
+        uint64_t sum = half_open_of(self, one->dialer_pid, weight) +
+                       (one->dialer_pid == newcomer->dialer_pid ? 1 : 0);
+        if (sum > most) {
+            most = sum;
             found = one;
         }
     }
     return found;
 }
 
-/* Half-open ones have room for one more. What is pushed out is told that it may come again. */
-static void make_room(struct shm_listener *self, pid_t newcomer)
+/* What is pushed out is told that it may come again. */
+static void push_out(struct shm_listener *self, struct rendezvous *out)
 {
-    if (self->meeting_count < HALF_OPEN_MAX)
-        return;
-    struct rendezvous *out = victim(self, newcomer);
     self->listener.refused++;
     rendezvous_put_off(out);
     drop(self, out);
+}
+
+/* Before newcomer allocates: with it, all that are half-open stay within ASKED_BYTES_MAX. */
+static void on_allocating(struct rendezvous *newcomer)
+{
+    struct shm_listener *self = newcomer->user;
+    uint64_t sum = 0;
+
+    for (struct di_list *at = self->meeting.next; at != &self->meeting; at = at->next)
+        sum += rendezvous_asked_bytes(di_container(at, struct rendezvous, list));
+    while (sum > ASKED_BYTES_MAX) {
+        struct rendezvous *out = victim(self, newcomer, rendezvous_asked_bytes);
+        sum -= rendezvous_asked_bytes(out);
+        push_out(self, out);
+    }
 }
 
 static void meet(struct shm_listener *self, int socket)
@@ -174,7 +207,9 @@ static void meet(struct shm_listener *self, int socket)
         return;
     }
     rendezvous->dialer_pid = dialer_of(socket);
-    make_room(self, rendezvous->dialer_pid);
+    if (self->meeting_count >= HALF_OPEN_MAX)
+        push_out(self, victim(self, rendezvous, one_each));
+    rendezvous->allocating = on_allocating;
     rendezvous->user = self;
     rendezvous->prover = self->prover;
     rendezvous->done = on_done;

@@ -30,6 +30,7 @@ struct duct_context {
     /* Pipes that are not armed: something may be there for them. All others sleep for free. */
     struct di_list active;
     int64_t looked_at; /* when the kernel was last asked for news */
+    uint32_t turns;    /* of di_context_turn() since then */
     bool running;      /* inside a callback */
     bool pipes_first;  /* whose turn it was to be reported first */
     bool exported;     /* duct_context_fd() was called */
@@ -79,6 +80,9 @@ enum duct_err di_context_reap(struct duct_context *context);
 /* Asks the kernel for news if that has not been done for a millisecond, or a tick if that is
  * longer. */
 void di_context_glance(struct duct_context *context);
+
+/* A glance for a loop that always finds something to do: asks at least every so many calls, too. */
+void di_context_turn(struct duct_context *context);
 
 /* Whether the deadline has passed; 0 and INT64_MAX never do. To be asked when what is waited for is not there
  * although the loop slept and came back: a sleep that ends early, for something else, does not look, and a

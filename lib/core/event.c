@@ -64,6 +64,21 @@ static void report_end(struct round *round, struct duct_pipe *pipe)
     di_list_remove(&pipe->active);
 }
 
+/* With room for one of both, the other has its turn the next time: a reader of one event at a time, as
+ * duct_context_run() is, sees each. */
+static void report_ready(struct round *round, struct duct_pipe *pipe, unsigned ready)
+{
+    bool send_first = pipe->writable_first && (ready & DI_READY_SEND) != 0;
+
+    if (send_first)
+        report(round, DUCT_EVENT_WRITABLE, pipe);
+    if (ready & DI_READY_RECV)
+        report(round, DUCT_EVENT_READABLE, pipe);
+    pipe->writable_first = !send_first && full(round);
+    if (!send_first && (ready & DI_READY_SEND) != 0)
+        report(round, DUCT_EVENT_WRITABLE, pipe);
+}
+
 static void report_pipe(struct round *round, struct duct_pipe *pipe)
 {
     unsigned want = di_pipe_wanted(pipe);
@@ -95,10 +110,7 @@ static void report_pipe(struct round *round, struct duct_pipe *pipe)
         report_pipe(round, pipe);
         return;
     }
-    if (ready & DI_READY_RECV)
-        report(round, DUCT_EVENT_READABLE, pipe);
-    if (ready & DI_READY_SEND)
-        report(round, DUCT_EVENT_WRITABLE, pipe);
+    report_ready(round, pipe, ready);
 }
 
 static void collect_listeners(struct duct_context *context, struct round *round)
@@ -172,7 +184,7 @@ enum duct_err duct_context_wait(struct duct_context *context, struct duct_event 
     bool looked = false;
     /* News of pipes that sleep must not starve while others are busy. */
     if (di_context_busy(context))
-        di_context_glance(context);
+        di_context_turn(context);
     while (err == DUCT_OK) {
         round.spinning = false;
         collect(context, &round);

@@ -44,6 +44,7 @@ struct duct_pipe {
     _Atomic uint32_t cancel; /* duct_pipe_cancel() not yet seen */
     uint32_t watch;          /* enum duct_watch */
     uint32_t pending;        /* DI_PENDING_… */
+    bool writable_first;     /* READABLE took the last room there was for an event */
     void *user;
     bool exported; /* duct_pipe_fd() was called */
     struct di_choice choice;

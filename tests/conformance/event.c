@@ -181,6 +181,42 @@ static void makes_room(struct side *s)
 CONFORMS(writable, CAN_SHARE, 0, "", writable, makes_room)
 CONFORMS(writable_slots_8, CAN_SHARE, 0, "slots=8", writable, makes_room)
 
+/* Both are true, and whoever takes one event at a time sees both. */
+static void one_at_a_time(struct side *s)
+{
+    struct duct_event event;
+
+    skip_state(s);
+    tell(s);
+    await(s);
+    event = next(s);
+    CHECK(s, event.type == DUCT_EVENT_READABLE);
+    OK(s, duct_pipe_watch(s->pipe, DUCT_WATCH_READABLE | DUCT_WATCH_WRITABLE));
+    unsigned readable = 0, writable = 0;
+    for (int i = 0; i < 6; i++) {
+        event = next(s);
+        readable += event.type == DUCT_EVENT_READABLE;
+        writable += event.type == DUCT_EVENT_WRITABLE;
+    }
+    CHECK(s, readable == 3 && writable == 3);
+    take(s, 8, 1);
+    for (int i = 0; i < 2; i++) {
+        event = next(s);
+        CHECK(s, event.type == DUCT_EVENT_WRITABLE);
+    }
+    tell(s);
+}
+
+static void sends_one(struct side *s)
+{
+    await(s);
+    put(s, 8, 1);
+    tell(s);
+    await(s);
+}
+
+CONFORMS(one_at_a_time, CAN_SHARE, 0, "", one_at_a_time, sends_one)
+
 /* A send that finds no room does not make the context forget what can be received. */
 static void full_but_readable(struct side *s)
 {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * H13: dialers that take their time push out their own kind, and an honest dial succeeds beside a thousand of
- * them. H17: versions and capabilities that nobody knows are refused, with a reason. H23: text of a peer's
- * reaches a log, a detail or a terminal without its control characters.
+ * them. H17: versions and capabilities that nobody knows are refused, with a reason. H22: dialers that announce
+ * more than they show do not make the listener hold much. H23: text of a peer's reaches a log, a detail or a
+ * terminal without its control characters.
  */
+#include <dirent.h>
 #include <linux/sched.h>
 #include <pthread.h>
 #include <sched.h>
@@ -11,6 +13,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -142,6 +145,63 @@ static void flood_of_many(struct beside *b)
     beside_round(b);
     disperse(b, sockets);
     free(sockets);
+}
+
+/* ---- H22 ---- */
+
+enum { ASKERS = 24, ASKED_BLOCKS = 1 << 20, RING_BYTES = 8 * ASKED_BLOCKS, RINGS_MAX = 4 };
+
+/* Outboxes this process holds that have room for the return of so many blocks. */
+static unsigned large_outboxes(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    struct dirent *entry;
+    unsigned count = 0;
+
+    MUST(dir != NULL);
+    while ((entry = readdir(dir)) != NULL) {
+        char target[64] = "";
+        struct stat status;
+        if (readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1) > 0 &&
+            strncmp(target, "/memfd:duct-outbox", 18) == 0 &&
+            fstatat(dirfd(dir), entry->d_name, &status, 0) == 0)
+            count += status.st_size >= RING_BYTES;
+    }
+    closedir(dir);
+    return count;
+}
+
+/* Dialers announce as many blocks as there can be, show none of them, and hold on. */
+static void ask_for_much(struct beside *b)
+{
+    struct peer askers[ASKERS];
+    struct peer_message message;
+    struct peer_end end;
+    unsigned most = 0;
+
+    for (unsigned i = 0; i < ASKERS; i++) {
+        peer_connect(&askers[i], b->path);
+        askers[i].said.blocks = ASKED_BLOCKS;
+        MUST(peer_send(&askers[i], &askers[i].said, sizeof(askers[i].said), NULL, 0));
+        for (unsigned turn = 0; turn < CAP; turn++)
+            beside_turn(b);
+        unsigned now = large_outboxes();
+        most = now > most ? now : most;
+    }
+    MUST(most == RINGS_MAX);
+    honest_dial(b);
+    beside_round(b);
+    /* Who was pushed out is told that there may be room later. */
+    MUST(peer_take(&askers[0], &message) && message.fd_count == 2);
+    peer_drop(&message);
+    MUST(peer_take(&askers[0], &message) && message.size == sizeof(end));
+    memcpy(&end, message.bytes, sizeof(end));
+    MUST(end.type == PEER_REFUSE && end.code == DUCT_EAGAIN);
+    for (unsigned i = 0; i < ASKERS; i++)
+        close(askers[i].socket);
+    for (unsigned i = 0; i < 3 * CAP; i++)
+        beside_turn(b);
+    MUST(large_outboxes() == 0);
 }
 
 /* ---- H17 ---- */
@@ -325,6 +385,7 @@ int main(void)
         {"H13 a thousand slow dialers of one process", PLAY_DEFAULT, flood_of_one,
          "handshake=3600s"},
         {"H13 of a thousand processes", PLAY_DEFAULT, flood_of_many, "handshake=3600s"},
+        {"H22 dialers that ask for much", PLAY_DEFAULT, ask_for_much, "handshake=3600s"},
         {"H17 what nobody knows", PLAY_DEFAULT, unknown, NULL},
         {"H23 reasons to close", PLAY_DEFAULT, close_texts, NULL},
         {"H23 reasons to refuse", PLAY_DEFAULT, refuse_texts, NULL},
