@@ -58,6 +58,7 @@ struct durable_pipe {
 
     struct durable_peer meeting;
     unsigned meet_step;
+    int64_t meet_deadline;     /* until when a meeting may take, or when to look again; 0: none */
     bool meet_slow;            /* it takes longer than a dial should wait for it */
     enum duct_err meet_result; /* of the last meeting that failed */
     char meet_detail[DI_URL_MAX];
@@ -119,6 +120,8 @@ void durable_link_start(struct durable_pipe *self);
 /* Waits in the loop for everything the handle has open; and no more. */
 void durable_link_submit_all(struct durable_pipe *self);
 void durable_submit(struct durable_pipe *self, enum durable_op which);
+/* In ns from now the meeting's time is over, or, without one, it is time to look for the listener; 0: never. */
+void durable_set_timer(struct durable_pipe *self, int64_t ns);
 /* Closes a descriptor that an operation may be waiting for, now or when that has completed. */
 void durable_retire(struct durable_pipe *self, enum durable_op which, int *fd);
 /* The peer is gone, for that reason. */

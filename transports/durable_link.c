@@ -64,11 +64,11 @@ void durable_submit(struct durable_pipe *self, enum durable_op which)
     if (slot->op.in_flight || self->closing || self->detaching)
         return;
     bool look = which == OP_WATCH && looks_by_time(self);
-    if (look && durable_connected(self))
+    if ((look && durable_connected(self)) || (which == OP_MEET_TIMER && self->meet_deadline == 0))
         return;
     slot->op.kind = look || which == OP_MEET_TIMER ? DI_IO_TIMER : DI_IO_POLL;
-    if (look)
-        slot->op.deadline = di_context_deadline(self->pipe.context, DI_RETRY_NS);
+    slot->op.deadline =
+        look ? di_context_deadline(self->pipe.context, DI_RETRY_NS) : self->meet_deadline;
     slot->op.fd = fd_of(self, which);
     slot->op.events = POLLIN;
     if (slot->op.kind == DI_IO_POLL && slot->op.fd < 0)
@@ -77,19 +77,37 @@ void durable_submit(struct durable_pipe *self, enum durable_op which)
     di_io_submit(self->pipe.context->io, &slot->op);
 }
 
+/* As durable_submit(), where the descriptor was not used until it gave EAGAIN: an edge-triggered loop would say
+ * nothing of what is still there. */
+static void submit_anew(struct durable_pipe *self, enum durable_op which)
+{
+    if (!self->ops[which].op.in_flight)
+        di_io_forget(self->pipe.context->io, &self->ops[which].op);
+    durable_submit(self, which);
+}
+
 void durable_retire(struct durable_pipe *self, enum durable_op which, int *fd)
 {
     struct durable_op_slot *slot = &self->ops[which];
 
     slot->again = false;
-    if (slot->op.in_flight) {
+    if (slot->op.in_flight && slot->retired < 0) {
         di_io_cancel(self->pipe.context->io, &slot->op);
         slot->retired = *fd;
     } else {
-        di_io_forget(self->pipe.context->io, &slot->op);
+        /* What is in flight, if anything, is still on its way back from the descriptor before this one. */
+        if (!slot->op.in_flight)
+            di_io_forget(self->pipe.context->io, &slot->op);
         di_fork_close(*fd);
     }
     *fd = -1;
+}
+
+void durable_set_timer(struct durable_pipe *self, int64_t ns)
+{
+    self->meet_deadline = ns == 0 ? 0 : di_context_deadline(self->pipe.context, ns);
+    di_io_cancel(self->pipe.context->io, &self->ops[OP_MEET_TIMER].op);
+    durable_submit(self, OP_MEET_TIMER);
 }
 
 void durable_link_submit_all(struct durable_pipe *self)
@@ -99,8 +117,7 @@ void durable_link_submit_all(struct durable_pipe *self)
     durable_submit(self, OP_MEET);
     durable_submit(self, OP_LINK);
     durable_submit(self, OP_LINK_PID);
-    if (self->meeting.socket >= 0)
-        durable_submit(self, OP_MEET_TIMER);
+    durable_submit(self, OP_MEET_TIMER);
 }
 
 /* ---- Lost and found ---- */
@@ -136,9 +153,15 @@ static void find_listener(struct durable_pipe *self)
         return;
     self->tries++;
     enum duct_err err = di_names_connect(&socket, self->path);
-    if (err == DUCT_OK)
+    if (err == DUCT_OK) {
         durable_meet_begin(self, socket);
-    else if (err != DUCT_ENOTFOUND && err != DUCT_EAGAIN)
+        return;
+    }
+    if (err == DUCT_ENOTFOUND)
+        return;
+    /* The listener's queue is full, or the system is short of something: nothing tells when that is over. */
+    durable_set_timer(self, DI_RETRY_NS);
+    if (err != DUCT_EAGAIN)
         di_log(DUCT_LOG_WARN, "the durable pipe %s looks for its other end: %s",
                self->durable->end.name, duct_err_detail());
 }
@@ -163,7 +186,7 @@ void durable_link_made(struct durable_pipe *self)
     /* Whoever comes with the other end's lock comes after its former owner. */
     if (self->link.socket >= 0)
         durable_link_lost(self, DUCT_EPEER);
-    di_io_cancel(self->pipe.context->io, &self->ops[OP_MEET_TIMER].op);
+    durable_set_timer(self, 0);
     /* Called from its completion: it is not in flight. */
     di_io_forget(self->pipe.context->io, &self->ops[OP_MEET].op);
     self->link = self->meeting;
@@ -178,7 +201,7 @@ void durable_link_made(struct durable_pipe *self)
     durable_submit(self, OP_LINK);
     durable_submit(self, OP_LINK_PID);
     if (self->listening)
-        durable_submit(self, OP_LISTEN);
+        submit_anew(self, OP_LISTEN);
     set_state(self, DUCT_STATE_CONNECTED, DUCT_OK);
     /* What either side published while there was no socket to ring. */
     di_ringer_notify(&self->durable->out.sender.ringer, DI_WANT_DATA);
@@ -195,7 +218,7 @@ void durable_meeting_failed(struct durable_pipe *self, enum duct_err err)
     find_files(self);
     di_pipe_activate(&self->pipe);
     if (self->listening)
-        durable_submit(self, OP_LISTEN);
+        submit_anew(self, OP_LISTEN);
     else if (err == DUCT_EPEER)
         find_listener(self);
 }
@@ -256,10 +279,7 @@ void durable_link_read(struct durable_pipe *self)
     }
     if (self->link.socket < 0)
         return;
-    /* Stopped before EAGAIN: ask anew, or an edge-triggered loop says nothing. */
-    if (!self->ops[OP_LINK].op.in_flight)
-        di_io_forget(self->pipe.context->io, &self->ops[OP_LINK].op);
-    durable_submit(self, OP_LINK);
+    submit_anew(self, OP_LINK);
 }
 
 /* ---- Who comes ---- */
@@ -278,7 +298,8 @@ static void shed(struct durable_pipe *self)
     self->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* One dialer at a time: the next waits in the socket's queue until this one is met or its time is over. */
+/* One dialer at a time: the next waits in the socket's queue until this one is met or its time is over. Then the
+ * loop is asked anew, since the queue was not looked at to its end. */
 static void take_dialer(struct durable_pipe *self)
 {
     if (self->meeting.socket >= 0)
@@ -384,6 +405,21 @@ static void deaf(struct durable_pipe *self, enum durable_op which)
         durable_link_lost(self, err);
 }
 
+static void time_over(struct durable_pipe *self)
+{
+    self->meet_deadline = 0;
+    if (self->meeting.socket < 0) {
+        self->tries = 0;
+        find_listener(self);
+        return;
+    }
+    /* A listener that nobody accepts from may be slow; it may take its time. A dialer may not. */
+    self->meet_slow = true;
+    if (self->listening)
+        durable_meeting_failed(self, di_fail(DUCT_ETIMEOUT, "the handshake was not complete "
+                                                            "within its time"));
+}
+
 static void run(struct durable_pipe *self, enum durable_op which, int result)
 {
     if (result == DI_IO_CANCELED || (result == DI_IO_FAILED && which == OP_LINK_PID))
@@ -402,11 +438,7 @@ static void run(struct durable_pipe *self, enum durable_op which, int result)
         durable_meet_read(self);
         break;
     case OP_MEET_TIMER:
-        /* A listener that nobody accepts from may be slow; it may take its time. A dialer may not. */
-        self->meet_slow = true;
-        if (self->meeting.socket >= 0 && self->listening)
-            durable_meeting_failed(self, di_fail(DUCT_ETIMEOUT, "the handshake was not complete "
-                                                                "within its time"));
+        time_over(self);
         break;
     case OP_LINK:
         durable_link_read(self);

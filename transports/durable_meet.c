@@ -64,7 +64,7 @@ void durable_meet_drop(struct durable_pipe *self)
 {
     if (self->meeting.socket < 0)
         return;
-    di_io_cancel(self->pipe.context->io, &self->ops[OP_MEET_TIMER].op);
+    durable_set_timer(self, 0);
     shutdown(self->meeting.socket, SHUT_RDWR);
     durable_retire(self, OP_MEET, &self->meeting.socket);
     di_fork_close(self->meeting.identity.pidfd);
@@ -170,8 +170,6 @@ void durable_meet_read(struct durable_pipe *self)
 
 void durable_meet_begin(struct durable_pipe *self, int socket)
 {
-    int64_t deadline = di_context_deadline(self->pipe.context, self->options.o.handshake_ns);
-
     self->meeting = (struct durable_peer){.socket = socket, .identity = {.pidfd = -1}};
     self->meet_step = EXPECT_HELLO;
     self->meet_slow = false;
@@ -185,7 +183,6 @@ void durable_meet_begin(struct durable_pipe *self, int socket)
             return;
         }
     }
-    self->ops[OP_MEET_TIMER].op.deadline = deadline;
-    durable_submit(self, OP_MEET_TIMER);
+    durable_set_timer(self, self->options.o.handshake_ns);
     durable_submit(self, OP_MEET);
 }
