@@ -207,7 +207,7 @@ static void let_go(struct di_durable *durable)
     /* [refs] Both ways: the last one sees what the others did. */
     if (atomic_fetch_sub_explicit(&durable->refs, 1, memory_order_acq_rel) != 1)
         return;
-    di_durable_end_close(&durable->end, true);
+    di_durable_end_close(&durable->end);
     free(durable);
 }
 
@@ -257,7 +257,7 @@ enum duct_err di_durable_open(struct di_durable **out, const struct di_durable_a
             di_sender_fini(&durable->out.sender);
     }
     if (err != DUCT_OK) {
-        di_durable_end_close(&durable->end, false);
+        di_durable_end_close(&durable->end);
         free(durable);
         return err;
     }
@@ -276,6 +276,11 @@ enum duct_err di_durable_meet(struct di_durable *durable)
         return err;
     face_peer(durable);
     return open_in(durable);
+}
+
+void di_durable_finish(struct di_durable *durable, uint32_t code)
+{
+    di_durable_end_finish(&durable->end, code, di_durable_undelivered_in(durable) == 0);
 }
 
 void di_durable_close(struct di_durable *durable)

@@ -88,6 +88,9 @@ enum duct_err di_durable_open(struct di_durable **durable,
  */
 enum duct_err di_durable_meet(struct di_durable *durable) DUCT_NODISCARD;
 
+/* The owner closes in order: see di_durable_end_finish(). Nothing is sent any more. */
+void di_durable_finish(struct di_durable *durable, uint32_t code);
+
 /* The owner is done with it. The files are let go when the last message held has been released. */
 void di_durable_close(struct di_durable *durable);
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/base/crash.h"
 #include "lib/base/error.h"
 #include "lib/base/fork.h"
 #include "shm/durable_make.h"
@@ -17,6 +18,7 @@
 /*
  * Edges of this file, explained in durable_end.h:
  *   [bind]  record set, then peer_id stored with release | peer_id loaded with acquire
+ *   [close] all sent, closes stored with release         | closes loaded with acquire, then the ring
  */
 
 enum duct_err di_durable_end_refuse(const struct di_durable_end *end, enum duct_err err)
@@ -173,7 +175,9 @@ static void sign(struct di_durable_end *end)
     atomic_store_explicit(&owner->attaches,
                           atomic_load_explicit(&owner->attaches, memory_order_relaxed) + 1,
                           memory_order_relaxed);
-    atomic_store_explicit(&di_durable_end_sent(end)->closed, 0, memory_order_relaxed);
+    _Atomic uint64_t *closes = &di_durable_end_sent(end)->closes;
+    uint64_t before = atomic_load_explicit(closes, memory_order_relaxed);
+    atomic_store_explicit(closes, before + before % 2, memory_order_relaxed);
 }
 
 enum duct_err di_durable_end_open(struct di_durable_end *end, const struct di_durable_asks *asks)
@@ -212,15 +216,50 @@ enum duct_err di_durable_end_open(struct di_durable_end *end, const struct di_du
     if (err == DUCT_OK)
         sign(end);
     else
-        di_durable_end_close(end, false);
+        di_durable_end_close(end);
     return err;
 }
 
-void di_durable_end_close(struct di_durable_end *end, bool in_order)
+/* The other end's `closes`; 0 if there is none. */
+static uint64_t peer_closes(const struct di_durable_end *end)
 {
-    /* Relaxed: nothing is to be seen with it. */
-    if (in_order && end->outbox.base != NULL)
-        atomic_store_explicit(&di_durable_end_sent(end)->closed, 1, memory_order_relaxed);
+    if (!end->met)
+        return 0;
+    /* [close] observes: all messages that were sent before it, and the code. */
+    return di_peer_load_acquire(di_peer_field(di_peer_at(end->peer_outbox.base, DI_DURABLE_SENT_AT),
+                                              struct di_durable_sent, closes));
+}
+
+void di_durable_end_finish(const struct di_durable_end *end, uint32_t code, bool all_received)
+{
+    struct di_durable_sent *sent = di_durable_end_sent(end);
+    /* Relaxed, all but one: only we write them, and the next owner of ours reads. */
+    uint64_t before = atomic_load_explicit(&sent->closes, memory_order_relaxed);
+
+    atomic_store_explicit(&sent->close_code, code, memory_order_relaxed);
+    /* [close] publishes: all that was sent, and the code. */
+    atomic_store_explicit(&sent->closes, before | 1, memory_order_release);
+    DI_CRASH_POINT("durable.closed");
+    if (all_received)
+        atomic_store_explicit(&di_durable_end_record(end)->closes_seen, peer_closes(end) | 1,
+                              memory_order_relaxed);
+}
+
+bool di_durable_end_peer_finished(const struct di_durable_end *end, uint32_t *code)
+{
+    uint64_t closes = peer_closes(end);
+
+    /* Relaxed: only we write it. */
+    if (closes % 2 == 0 || closes == atomic_load_explicit(&di_durable_end_record(end)->closes_seen,
+                                                          memory_order_relaxed))
+        return false;
+    *code = di_peer_load32(di_peer_field(di_peer_at(end->peer_outbox.base, DI_DURABLE_SENT_AT),
+                                         struct di_durable_sent, close_code));
+    return true;
+}
+
+void di_durable_end_close(struct di_durable_end *end)
+{
     di_view_fini(&end->peer_pool);
     di_view_fini(&end->peer_outbox);
     let_go(end);

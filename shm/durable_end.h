@@ -22,6 +22,7 @@
  * Edges of this file:
  *   [bind]  low, received and marks set, then peer_id stored with release | peer_id loaded with acquire,
  *           before consumed
+ *   [close] all sent, then closes stored with release    | closes loaded with acquire, before the ring
  */
 struct di_durable_end {
     struct di_durable_dir dir;
@@ -74,8 +75,16 @@ struct di_durable_other di_durable_end_other(const struct di_durable_end *end);
 /* Whether the own outbox still has its name. */
 bool di_durable_end_named(const struct di_durable_end *end);
 
-/* in_order: the owner closes; otherwise it gives up. Unmaps, unlocks. */
-void di_durable_end_close(struct di_durable_end *end, bool in_order);
+/* The owner closes in order, after all it sent: whoever has the other end learns of it, now or when it is opened.
+ * all_received: nothing is left of what the other end sent, so that its own close has been dealt with. */
+void di_durable_end_finish(const struct di_durable_end *end, uint32_t code, bool all_received);
+
+/* Whether the other end was closed in order, is not open again, and this one has not dealt with it; with which
+ * code. What it had sent before is to be seen then. */
+bool di_durable_end_peer_finished(const struct di_durable_end *end, uint32_t *code);
+
+/* Unmaps, unlocks. To the other end that is a death, unless it was finished. */
+void di_durable_end_close(struct di_durable_end *end);
 
 /* Parts of the own outbox. */
 static inline struct di_durable_sent *di_durable_end_sent(const struct di_durable_end *end)

@@ -39,6 +39,12 @@
  * What is undelivered follows from that: the messages of this end's ring from the *other* end's
  * `consumed` on (where there is no other end, from `reclaimed`), up to the first slot that is not
  * stamped, less those that are marked. shm/durable_scan.h counts them.
+ *
+ * An end that is closed in order says so by `closes`, which is odd from then until somebody opens it again, and even
+ * while it is open, or since its owner died. That is the end of what it sent; a death is not. The other end
+ * has dealt with it when it has received everything and closes too: then it stores `closes_seen`, so that whoever
+ * opens the two next begins anew. A close that comes after that belongs to what is over: hence closes_seen is
+ * the odd one of the two numbers, also where the end that sent was still open.
  */
 #define DI_DURABLE_MAGIC   0x31656c6261727564ull /* "durable1" */
 #define DI_DURABLE_VERSION 1u
@@ -73,13 +79,15 @@ struct di_durable_owner {
 struct di_durable_sent {
     /* A low-water mark this end acted upon: slots and blocks below it may have been used again. */
     _Alignas(DI_LINE_PAIR) _Atomic uint64_t reclaimed;
-    _Atomic uint64_t closed; /* 1: the last owner closed in order */
+    _Atomic uint64_t closes;     /* odd: closed in order */
+    _Atomic uint32_t close_code; /* and the application's reason for it */
 };
 
 struct di_durable_record {
     /* The id of the other end's outbox to which consumed, received and marks refer; 0: none yet. */
     _Alignas(DI_LINE_PAIR) _Atomic uint64_t peer_id;
-    _Atomic uint64_t received; /* all below it was handed to the application */
+    _Atomic uint64_t received;    /* all below it was handed to the application */
+    _Atomic uint64_t closes_seen; /* the other end's `closes` up to this one were dealt with */
 };
 
 _Static_assert(sizeof(struct di_durable_header) == 56 + DI_DURABLE_NAME_MAX + 8, "no padding");

@@ -311,7 +311,7 @@ static void tell(struct di_durable_facts *facts, const struct di_durable_copy *o
                                   .created_ns = own->header.created_ns,
                                   .uid = own->header.uid,
                                   .this_boot = memcmp(boot, own->header.boot_id, sizeof(boot)) == 0,
-                                  .closed = get(&di_durable_sent(own)->closed) == 1,
+                                  .closed = get(&di_durable_sent(own)->closes) % 2 == 1,
                                   .slots = own->geometry.header.slots,
                                   .max_msg = own->geometry.header.max_msg,
                                   .bytes = own->size + own->geometry.header.pool_bytes};

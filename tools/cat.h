@@ -116,6 +116,7 @@ struct cat_session {
     pid_t child;       /* 0: none */
     int child_fd;      /* a pidfd; -1 once it was reaped */
     int child_status;
+    bool alone;   /* a durable pipe's peer has gone */
     bool starved; /* no block to put a message into, whatever room the ring has */
     bool done;
     int code; /* once done: the exit code */

@@ -38,6 +38,7 @@ static bool fit_to_pipe(struct cat_loop *loop, struct cat_session *session)
 
     if (err != DUCT_OK)
         return false;
+    session->alone = info.durable && info.state == DUCT_STATE_DISCONNECTED;
     session->in.chunk = loop->options->chunk;
     if (session->in.chunk > info.max_send)
         session->in.chunk = info.max_send;
@@ -67,7 +68,7 @@ static struct cat_session *session_open(struct cat_loop *loop, struct duct_pipe 
         free(session);
         return NULL;
     }
-    session->watched = DUCT_WATCH_READABLE | DUCT_WATCH_STATE | DUCT_WATCH_END;
+    session->watched = 0;
     if (!fit_to_pipe(loop, session))
         session->end = DUCT_ECLOSED;
     return session;
@@ -143,7 +144,8 @@ static void start_queued(struct cat_loop *loop)
         struct duct_pipe *pipe = loop->queue[0];
         loop->queue_count--;
         memmove(&loop->queue[0], &loop->queue[1], loop->queue_count * sizeof(pipe));
-        enum duct_err err = duct_pipe_watch(pipe, DUCT_WATCH_READABLE | DUCT_WATCH_END);
+        enum duct_err err =
+            duct_pipe_watch(pipe, DUCT_WATCH_READABLE | DUCT_WATCH_STATE | DUCT_WATCH_END);
         (void)err; /* one that ended meanwhile says so when it is received from */
         cat_add(loop, pipe);
     }
@@ -151,17 +153,15 @@ static void start_queued(struct cat_loop *loop)
 
 /* ---- Waiting ---- */
 
-static void watch(const struct cat_loop *loop, struct cat_session *session)
+static void watch(struct cat_session *session)
 {
-    uint32_t mask = DUCT_WATCH_END | (loop->options->verbose ? DUCT_WATCH_STATE : 0);
+    uint32_t mask = DUCT_WATCH_END | DUCT_WATCH_STATE;
 
     if (session->wants & CAT_WANTS_DATA)
         mask |= DUCT_WATCH_READABLE;
     /* A ring with room does not help a loan that lacks a block. */
     if ((session->wants & CAT_WANTS_SPACE) && !session->starved)
         mask |= DUCT_WATCH_WRITABLE;
-    if (session->wants & CAT_WANTS_PEER)
-        mask |= DUCT_WATCH_STATE;
     if (mask != session->watched && duct_pipe_watch(session->pipe, mask) == DUCT_OK)
         session->watched = mask;
 }
@@ -193,6 +193,8 @@ static enum duct_err take_news(struct cat_loop *loop, int64_t timeout_ns)
             if (session->pipe == events[i].pipe && session->out.ended &&
                 (events[i].type == DUCT_EVENT_CLOSED || events[i].type == DUCT_EVENT_ERROR))
                 session->end = events[i].err;
+            if (session->pipe == events[i].pipe && events[i].type == DUCT_EVENT_STATE)
+                session->alone = events[i].state == DUCT_STATE_DISCONNECTED;
         }
     }
     return err;
@@ -239,7 +241,7 @@ static enum duct_err wait_for_something(struct cat_loop *loop, int64_t timeout_n
     int fd;
 
     for (size_t i = 0; i < loop->session_count; i++)
-        watch(loop, loop->sessions[i]);
+        watch(loop->sessions[i]);
     if (wait_for_block(loop))
         return take_news(loop, 0);
     nfds_t count = gather(loop, fds);

@@ -17,7 +17,8 @@
  *
  * It ends in order when both directions have ended, or when the other side's has and our input is a
  * terminal (nobody wants to press ^D after a file has arrived), or after --count messages, or, for a
- * command, once that has ended. It ends otherwise when the pipe does: everything that came before is
+ * command, once that has ended. Over a durable pipe, an orderly close of the other side's is the end of its input.
+ * It ends otherwise when the pipe does: everything that came before is
  * written first.
  */
 
@@ -152,6 +153,17 @@ static bool step_echo(struct cat_session *session)
 
 /* ---- One step ---- */
 
+/* A durable pipe does not end by what its peer does, and keeps what is sent: but from a peer that has closed in
+ * order nothing more comes. */
+static bool peer_finished(struct cat_session *session)
+{
+    struct duct_pipe_info info = DUCT_PIPE_INFO_INIT;
+
+    /* If not, the next event says. */
+    session->alone = duct_pipe_info(session->pipe, &info) == DUCT_OK && info.peer_closed;
+    return session->alone && info.undelivered_in == 0;
+}
+
 /* Ends the session if it is time. */
 static bool finish(struct cat_loop *loop, struct cat_session *session)
 {
@@ -161,6 +173,13 @@ static bool finish(struct cat_loop *loop, struct cat_session *session)
 
     if (out->held_count > 0)
         return false;
+    bool input_over = in->told || (in->terminal && in->at == in->have);
+    if (session->alone && session->end == DUCT_OK && peer_finished(session)) {
+        if (session->child != 0)
+            out->ended = true;
+        else if (input_over)
+            session->end = DUCT_ECLOSED;
+    }
     if (session->end != DUCT_OK) {
         if (session->child == 0) {
             ended(loop, session);
@@ -183,7 +202,6 @@ static bool finish(struct cat_loop *loop, struct cat_session *session)
         cat_session_close(loop, session, CAT_REASON_DONE, CLI_OK, text);
         return true;
     }
-    bool input_over = in->told || (in->terminal && in->at == in->have);
     if (session->child == 0 &&
         ((out->ended && input_over) || (in->told && options->close_at_end))) {
         cat_session_close(loop, session, CAT_REASON_DONE, CLI_OK, NULL);

@@ -22,6 +22,7 @@
  *   durable_pipe.c    the handle: messages, contexts, what can be asked
  *   durable_wait.c    how it waits
  *   durable_link.c    the link: found, met, lost
+ *   durable_watch.c   what happens to names
  *   durable_meet.c    the handshake
  *   durable_open.c    dial, listen, accept, close
  */
@@ -51,6 +52,7 @@ struct durable_pipe {
     struct di_durable *durable;
     struct di_options options;
     bool listening;
+    bool given;                        /* to the application: not a dial that was given up */
     struct di_bound bound;             /* of the end that listens; socket -1: none */
     struct durable_listener *listener; /* its handle, while that is open on the same context */
     char path[DI_SOCKET_PATH_MAX + 1];
@@ -134,9 +136,22 @@ void durable_link_read(struct durable_pipe *self);
 /* Tells the peer, and hangs up. */
 void durable_link_hang_up(struct durable_pipe *self, enum duct_err err, uint32_t code,
                           const char *text);
+/* Connects, if there is somebody to connect to; looks for what whoever was there has left. */
+void durable_find_listener(struct durable_pipe *self);
+void durable_set_state(struct durable_pipe *self, enum duct_state state, enum duct_err why);
+void durable_on_completion(struct di_io_op *op, int result);
+
+/* ---- durable_watch.c ---- */
+
 /* Watches the own file's name, and where the listener's socket will be. */
 enum duct_err durable_watch_open(struct durable_pipe *self) DUCT_NODISCARD;
-void durable_on_completion(struct di_io_op *op, int result);
+void durable_watch_read(struct durable_pipe *self);
+
+/* Without inotify a dialer looks for its listener from time to time. */
+static inline bool durable_looks_by_time(const struct durable_pipe *self)
+{
+    return self->watch < 0 && !self->listening;
+}
 
 /* ---- durable_meet.c ---- */
 

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -48,12 +47,6 @@ static int fd_of(const struct durable_pipe *self, enum durable_op which)
     return self->watch;
 }
 
-/* Without inotify a dialer looks for its listener from time to time. */
-static bool looks_by_time(const struct durable_pipe *self)
-{
-    return self->watch < 0 && !self->listening;
-}
-
 void durable_submit(struct durable_pipe *self, enum durable_op which)
 {
     struct durable_op_slot *slot = &self->ops[which];
@@ -63,7 +56,7 @@ void durable_submit(struct durable_pipe *self, enum durable_op which)
     slot->again = slot->op.in_flight && (slot->retired >= 0 || which == OP_MEET_TIMER);
     if (slot->op.in_flight || self->closing || self->detaching)
         return;
-    bool look = which == OP_WATCH && looks_by_time(self);
+    bool look = which == OP_WATCH && durable_looks_by_time(self);
     if ((look && durable_connected(self)) || (which == OP_MEET_TIMER && self->meet_deadline == 0))
         return;
     slot->op.kind = look || which == OP_MEET_TIMER ? DI_IO_TIMER : DI_IO_POLL;
@@ -122,7 +115,7 @@ void durable_link_submit_all(struct durable_pipe *self)
 
 /* ---- Lost and found ---- */
 
-static void set_state(struct durable_pipe *self, enum duct_state state, enum duct_err why)
+void durable_set_state(struct durable_pipe *self, enum duct_state state, enum duct_err why)
 {
     self->pipe.state = state;
     self->pipe.state_why = why;
@@ -130,19 +123,31 @@ static void set_state(struct durable_pipe *self, enum duct_state state, enum duc
     di_pipe_activate(&self->pipe);
 }
 
+/* Why there is no peer: one that closed in order left word of it, however the link ended. */
+static enum duct_err why_gone(const struct durable_pipe *self, enum duct_err why)
+{
+    uint32_t code;
+
+    return di_durable_end_peer_finished(&self->durable->end, &code) ? DUCT_ECLOSED : why;
+}
+
 /* A peer may have come, sent, and gone, before the two ever met: what it left lies in its files. */
 static void find_files(struct durable_pipe *self)
 {
-    if (self->durable->met || self->closing)
+    if (self->closing)
         return;
-    if (durable_result(self, di_durable_meet(self->durable)) == DUCT_OK && self->durable->met) {
+    if (!self->durable->met && durable_result(self, di_durable_meet(self->durable)) == DUCT_OK &&
+        self->durable->met) {
         durable_pipe_adopted(&self->pipe);
         di_pipe_activate(&self->pipe);
     }
+    if (!durable_connected(self) && self->pipe.state_why != DUCT_ECLOSED &&
+        why_gone(self, DUCT_OK) == DUCT_ECLOSED)
+        durable_set_state(self, DUCT_STATE_DISCONNECTED, DUCT_ECLOSED);
 }
 
 /* Connects, or waits for the listener's socket to appear. */
-static void find_listener(struct durable_pipe *self)
+void durable_find_listener(struct durable_pipe *self)
 {
     int socket;
 
@@ -175,9 +180,9 @@ void durable_link_lost(struct durable_pipe *self, enum duct_err why)
     if (self->link.identity.pidfd >= 0)
         durable_retire(self, OP_LINK_PID, &self->link.identity.pidfd);
     di_durable_set_socket(self->durable, -1);
-    set_state(self, DUCT_STATE_DISCONNECTED, why);
+    durable_set_state(self, DUCT_STATE_DISCONNECTED, why_gone(self, why));
     self->tries = 0;
-    find_listener(self);
+    durable_find_listener(self);
     durable_submit(self, OP_WATCH);
 }
 
@@ -202,7 +207,7 @@ void durable_link_made(struct durable_pipe *self)
     durable_submit(self, OP_LINK_PID);
     if (self->listening)
         submit_anew(self, OP_LISTEN);
-    set_state(self, DUCT_STATE_CONNECTED, DUCT_OK);
+    durable_set_state(self, DUCT_STATE_CONNECTED, DUCT_OK);
     /* What either side published while there was no socket to ring. */
     di_ringer_notify(&self->durable->out.sender.ringer, DI_WANT_DATA);
     di_ringer_notify(&self->durable->in.receiver.ringer, DI_WANT_SPACE | DI_WANT_BLOCKS);
@@ -220,7 +225,7 @@ void durable_meeting_failed(struct durable_pipe *self, enum duct_err err)
     if (self->listening)
         submit_anew(self, OP_LISTEN);
     else if (err == DUCT_EPEER)
-        find_listener(self);
+        durable_find_listener(self);
 }
 
 /* ---- The control socket ---- */
@@ -314,82 +319,6 @@ static void take_dialer(struct durable_pipe *self)
     durable_submit(self, OP_LISTEN);
 }
 
-/* ---- What happens to names ---- */
-
-enum duct_err durable_watch_open(struct durable_pipe *self)
-{
-    const struct di_durable_end *end = &self->durable->end;
-    char path[DI_DURABLE_DIR_MAX + DI_DURABLE_FILE_MAX + 2];
-    char file[DI_DURABLE_FILE_MAX + 1];
-    char directory[sizeof(self->path)];
-
-    di_durable_outbox_name(file, end->name, end->end);
-    snprintf(path, sizeof(path), "%s/%s", end->dir.path, file);
-    snprintf(directory, sizeof(directory), "%s", self->path);
-    *strrchr(directory, '/') = '\0';
-    self->watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (self->watch < 0) {
-        di_log(DUCT_LOG_INFO,
-               "the durable pipe %s cannot watch its files (%s): it looks for its listener from "
-               "time to time, and does "
-               "not see it if they are removed; raise fs.inotify.max_user_instances",
-               end->name, strerror(errno));
-        return DUCT_OK;
-    }
-    di_fork_close_in_child(self->watch);
-    /* IN_ATTRIB comes when a link count changes. */
-    if (inotify_add_watch(self->watch, path, IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF) < 0 &&
-        errno != ENOENT)
-        return di_fail_os(errno, "watching %s", path);
-    if (!self->listening &&
-        inotify_add_watch(self->watch, directory, IN_CREATE | IN_MOVED_TO | IN_ATTRIB) < 0)
-        return di_fail_os(errno, "watching %s for the listener", directory);
-    return DUCT_OK;
-}
-
-static void look_at_name(struct durable_pipe *self)
-{
-    if (self->name_lost || di_durable_end_named(&self->durable->end))
-        return;
-    self->name_lost = true;
-    di_log(
-        DUCT_LOG_WARN,
-        "the durable pipe %s has lost its file in %s: somebody removed it. It goes on while both "
-        "processes live, and nothing of it will outlive them; open it anew",
-        self->durable->end.name, self->durable->end.dir.path);
-    set_state(self, self->pipe.state, DUCT_ENOTFOUND);
-}
-
-static void read_watch(struct durable_pipe *self)
-{
-    if (looks_by_time(self)) {
-        self->tries = 0;
-        find_listener(self);
-        durable_submit(self, OP_WATCH);
-        return;
-    }
-    _Alignas(struct inotify_event) char buffer[4096];
-    const char *name = strrchr(self->path, '/') + 1;
-    bool socket_changed = false;
-    ssize_t got;
-
-    while ((got = read(self->watch, buffer, sizeof(buffer))) > 0) {
-        for (char *at = buffer; at < buffer + got;) {
-            const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
-            /* An overflow may have swallowed anything. */
-            if ((event->mask & IN_Q_OVERFLOW) || (event->len > 0 && strcmp(event->name, name) == 0))
-                socket_changed = true;
-            at += sizeof(*event) + event->len;
-        }
-    }
-    look_at_name(self);
-    if (socket_changed) {
-        self->tries = 0;
-        find_listener(self);
-    }
-    durable_submit(self, OP_WATCH);
-}
-
 /* ---- The loop's side ---- */
 
 /* The loop cannot watch that descriptor. To ask it again would be to ask without a pause: the pipe goes on
@@ -410,7 +339,7 @@ static void time_over(struct durable_pipe *self)
     self->meet_deadline = 0;
     if (self->meeting.socket < 0) {
         self->tries = 0;
-        find_listener(self);
+        durable_find_listener(self);
         return;
     }
     /* A listener that nobody accepts from may be slow; it may take its time. A dialer may not. */
@@ -449,7 +378,7 @@ static void run(struct durable_pipe *self, enum durable_op which, int result)
         durable_link_lost(self, DUCT_EPEER);
         break;
     case OP_WATCH:
-        read_watch(self);
+        durable_watch_read(self);
         break;
     }
     di_pipe_activate(&self->pipe);
@@ -488,5 +417,5 @@ void durable_on_completion(struct di_io_op *op, int result)
 void durable_link_start(struct durable_pipe *self)
 {
     durable_link_submit_all(self);
-    find_listener(self);
+    durable_find_listener(self);
 }

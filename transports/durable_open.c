@@ -77,6 +77,9 @@ static enum duct_err open_pipe(struct durable_pipe **out, struct duct_context *c
     self->meeting = self->link = (struct durable_peer){.socket = -1, .identity = {.pidfd = -1}};
     self->watch = self->spare = -1;
     self->pipe.state = DUCT_STATE_DISCONNECTED;
+    uint32_t code;
+    if (di_durable_end_peer_finished(&durable->end, &code))
+        self->pipe.state_why = DUCT_ECLOSED;
     snprintf(self->path, sizeof(self->path), "%s", path);
     if ((err = di_options_copy(&self->options, options)) != DUCT_OK ||
         (err = durable_watch_open(self)) != DUCT_OK) {
@@ -139,6 +142,7 @@ enum duct_err durable_dial_poll(struct durable_dial *dial, struct duct_pipe **pi
     if (!linked && (dial->wait || (self->meeting.socket >= 0 && !self->meet_slow)))
         return DUCT_EAGAIN;
     dial->pipe = NULL;
+    self->given = true;
     *pipe = &self->pipe;
     return DUCT_OK;
 }
@@ -217,6 +221,7 @@ static enum duct_err accept_one(struct duct_listener *listener, struct duct_pipe
     made->bound = self->bound;
     made->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
     made->listener = self;
+    made->given = true;
     self->bound = (struct di_bound){.socket = -1, .lock = -1};
     self->durable = NULL;
     self->somebody = false;

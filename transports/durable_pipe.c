@@ -290,6 +290,11 @@ static void info(struct duct_pipe *pipe, struct duct_pipe_info *all)
 
     all->durable = 1;
     all->name_lost = self->name_lost;
+    all->close_code = self->close_code;
+    memcpy(all->close_text, self->close_text, sizeof(all->close_text));
+    /* Before what is undelivered: that is then all of it. */
+    all->peer_closed =
+        !durable_connected(self) && di_durable_end_peer_finished(end, &all->close_code);
     all->undelivered_out = di_durable_undelivered_out(self->durable);
     all->undelivered_in = di_durable_undelivered_in(self->durable);
     all->max_send = end->geometry.header.max_msg;
@@ -301,8 +306,6 @@ static void info(struct duct_pipe *pipe, struct duct_pipe_info *all)
         all->peer_shared_bytes = end->peer_outbox.size + end->peer_pool.size;
     }
     all->bell = all->peer_bell = DUCT_BELL_SOCKET;
-    all->close_code = self->close_code;
-    memcpy(all->close_text, self->close_text, sizeof(all->close_text));
     if (!durable_connected(self))
         return;
     all->peer_pid = self->link.identity.pid;
@@ -363,6 +366,8 @@ static void durable_close(struct duct_pipe *pipe, uint32_t code, const char *tex
     struct duct_context *context = pipe->context;
 
     di_durable_collect(self->durable);
+    if (self->given && pipe->end == DUCT_OK)
+        di_durable_finish(self->durable, code);
     durable_link_hang_up(self, DUCT_ECLOSED, code, text);
     self->closing = true;
     di_durable_close(self->durable);

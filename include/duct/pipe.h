@@ -168,7 +168,7 @@ struct duct_pipe_info {
     uint64_t peer_shared_bytes; /* and the peer */
     enum duct_bell bell;        /* by which the peer wakes us now */
     enum duct_bell peer_bell;   /* and we it; AUTO while it never slept */
-    uint32_t close_code;        /* the peer's reason, once end is ECLOSED */
+    uint32_t close_code;        /* the peer's reason, once end is ECLOSED, or peer_closed */
     char close_text[DUCT_REASON_MAX];
     const char *scheme; /* "shm", "uds", "tcp": of the pipe there is, also by auto://; static storage */
     uint32_t durable;   /* 1: the pipe is durable, and goes on without its peer */
@@ -182,6 +182,8 @@ struct duct_pipe_info {
     enum duct_err cause;      /* why the state is so: the loss, or the last attempt's failure */
     uint64_t kept_msgs;       /* in the downtime buffer */
     uint64_t kept_bytes;      /* and what they take of it, loans from it included */
+    uint32_t peer_closed;     /* 1: the other end of a durable pipe was closed in order, and nobody opened
+                                 it since: after undelivered_in messages, that was all */
 };
 
 #define DUCT_PIPE_INFO_INIT DUCT_SIZED(struct duct_pipe_info)

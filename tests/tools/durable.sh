@@ -31,3 +31,22 @@ duct listen "$jobs" </dev/null >got & listener=$!
 duct dial --lines "$jobs" <expected
 ended "both ends" 0 $listener
 same_file "both ends" expected got
+
+# An orderly end is told, whether the other side is there or comes later, each time; a death is none.
+kept="shm://kept?durable=1&dir=$work/files"
+seq 100 >lines
+for round in first second; do
+	duct dial --lines -N "$kept" <lines
+	duct listen -n "$kept" >got
+	same_file "listen, later, the $round time" lines got
+	duct listen -n "$kept" >got &
+	listener=$!
+	duct dial --lines -N "$kept" <lines
+	ended "listen, beside, the $round time" 0 "$listener"
+	same_file "listen, beside, the $round time" lines got
+done
+"$program" dial --lines "$kept" <lines >back &
+dialer=$!
+duct listen -n --count 100 "$kept" >got
+ended "dial, when listen has what it wanted" 0 "$dialer"
+same_file "listen --count" lines got
