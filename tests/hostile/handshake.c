@@ -246,7 +246,7 @@ static void unknown(struct beside *b)
     /* Here nobody was told one. */
     peer_connect(&b->peer, b->path);
     struct peer_hello proving = b->peer.said;
-    proving.has = proving.needs = 1u << 5;
+    proving.has = proving.needs = PEER_CAN_PROVE;
     refused_hello(b, &proving, DUCT_EREFUSED);
     for (unsigned i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
         peer_connect(&b->peer, b->path);

@@ -24,12 +24,14 @@ enum {
     PEER_SEGMENTS = 0x11,
     PEER_READY = 0x12,
     PEER_REFUSE = 0x13,
+    PEER_PROOF = 0x15,
     PEER_CLOSE = 0x20,
     PEER_POOL = 0x21,
     PEER_EVENTFD = 0x22,
     PEER_BELLS = 0x23
 };
-#define PEER_MAGIC 0x64756374u
+#define PEER_MAGIC     0x64756374u
+#define PEER_CAN_PROVE 32u
 
 struct peer_hello {
     uint32_t type;
@@ -48,6 +50,13 @@ struct peer_note {
     uint32_t type;
     uint32_t value;
     uint64_t session;
+};
+
+struct peer_proof {
+    uint32_t type;
+    uint32_t zero;
+    uint64_t session;
+    unsigned char nonce[16];
 };
 
 struct peer_end {
