@@ -95,6 +95,21 @@ static enum duct_err receive(struct stream_meet *meet)
     }
 }
 
+/* Keeps what came for the pipe. PEER and others: it is over. */
+static enum duct_err look_for_end(struct stream_meet *meet)
+{
+    const struct iovec room = {meet->bytes + meet->filled, sizeof(meet->bytes) - meet->filled};
+    int64_t got =
+        room.iov_len > 0 ? di_io_try_recv(meet->context->io, meet->fd, &room, 1) : -EAGAIN;
+
+    if (got == -EAGAIN)
+        return DUCT_OK;
+    if (got <= 0)
+        return hung_up(meet, (int)-got);
+    meet->filled += (size_t)got;
+    return DUCT_OK;
+}
+
 static void on_readable(struct di_io_op *op, int result)
 {
     struct stream_meet *meet = di_container(op, struct stream_meet, in);
@@ -196,8 +211,12 @@ void stream_draw_nonce(struct di_offer *offer)
 enum duct_err stream_meet_choose(struct stream_meet *meet, bool moved)
 {
     unsigned char bytes[DI_SHAKE_MAX];
-    size_t size = di_shake_choose(&meet->shake, moved, bytes);
 
+    /* Nobody has watched the socket since the two offers. */
+    enum duct_err err = look_for_end(meet);
+    if (err != DUCT_OK)
+        return err;
+    size_t size = di_shake_choose(&meet->shake, moved, bytes);
     DI_CRASH_POINT("choose.due");
     if (!say(meet, bytes, size))
         return hung_up(meet, 0);
