@@ -6,6 +6,7 @@
 #include "fuzz/plain.h"
 #include "lib/base/error.h"
 #include "lib/base/url.h"
+#include "transports/auto.h"
 
 /* Addresses, which come from users and configuration files, and the options in them. */
 
@@ -30,6 +31,26 @@ static void check_url(const struct di_url *url, const char *text)
     FUZZ_CHECK(strlen(text) <= DI_URL_MAX && url->rest[0] != '\0');
     FUZZ_CHECK(strncmp(text + url->rest_at, url->rest, strlen(url->rest)) == 0);
     FUZZ_CHECK(strcmp(text + url->query_at, url->query) == 0);
+}
+
+/* The two addresses in one of auto:// are the whole, each at its place. */
+static void check_halves(const struct di_url *url, const struct duct_options *options)
+{
+    struct auto_addresses halves;
+    char again[2 * sizeof(halves.shm.rest)];
+    enum duct_err err = auto_take_apart(&halves, url, options);
+
+    if (err != DUCT_OK) {
+        FUZZ_CHECK(err == DUCT_EINVAL || err == DUCT_ENOTSUP);
+        FUZZ_CHECK(plain_text(duct_err_detail(), strlen(duct_err_detail())));
+        return;
+    }
+    snprintf(again, sizeof(again), "%s@%s", halves.shm.rest, halves.tcp.rest);
+    FUZZ_CHECK(strcmp(again, url->rest) == 0);
+    FUZZ_CHECK(halves.shm.rest[0] != '\0' && halves.tcp.rest[0] != '\0');
+    FUZZ_CHECK(strchr(halves.tcp.rest, '@') == NULL);
+    FUZZ_CHECK(halves.shm.rest_at == url->rest_at);
+    FUZZ_CHECK(halves.tcp.rest_at == url->rest_at + strlen(halves.shm.rest) + 1);
 }
 
 static void check_values(const struct duct_options *o)
@@ -128,6 +149,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (err == DUCT_OK) {
             check_values(&merged.o);
             check_again(&merged);
+            check_halves(&url, &merged.o);
             di_options_fini(&merged);
         }
     }
