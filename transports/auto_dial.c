@@ -11,6 +11,7 @@
 #include "transports/rendezvous.h"
 #include "transports/shm_pipe.h"
 #include "transports/stream_dial.h"
+#include "transports/stream_schemes.h"
 
 /*
  * Dialling: TCP first; then, while that handshake waits for its last message, one try over shared memory, whose time
@@ -244,8 +245,8 @@ enum duct_err auto_dial(struct duct_context *context, const struct di_url *url,
     if ((err = auto_take_apart(&dial->addresses, url, &options->o)) != DUCT_OK ||
         (err = di_names_path(dial->path, sizeof(dial->path), &dial->addresses.shm, false)) ==
             DUCT_EINVAL ||
-        (err = stream_dial_offering(context, &stream_scheme_tcp, &dial->addresses.tcp,
-                                    &dial->tcp_options, &dial->offer, &dial->tcp)) != DUCT_OK) {
+        (err = stream_dial(context, &stream_scheme_tcp, &dial->addresses.tcp, &dial->tcp_options,
+                           &dial->offer, &dial->tcp)) != DUCT_OK) {
         free(dial);
         return err;
     }

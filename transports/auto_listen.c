@@ -10,6 +10,7 @@
 #include "transports/auto.h"
 #include "transports/shm_listen.h"
 #include "transports/stream_dial.h"
+#include "transports/stream_schemes.h"
 
 /*
  * Listening: two listeners behind one. Whoever dials one of them by its own scheme is served, too. One that dials

@@ -5,7 +5,7 @@
 #include "lib/core/transport.h"
 #include "transports/auto.h"
 #include "transports/shm.h"
-#include "transports/stream_dial.h"
+#include "transports/stream_schemes.h"
 
 /* The one file that names every transport. */
 

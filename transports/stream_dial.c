@@ -196,9 +196,9 @@ enum duct_err stream_check_options(const struct di_url *url, const struct duct_o
                    url->scheme);
 }
 
-enum duct_err stream_dial_offering(struct duct_context *context, const struct stream_scheme *scheme,
-                                   const struct di_url *url, const struct di_options *options,
-                                   const struct di_offer *offer, void **out)
+enum duct_err stream_dial(struct duct_context *context, const struct stream_scheme *scheme,
+                          const struct di_url *url, const struct di_options *options,
+                          const struct di_offer *offer, void **out)
 {
     enum duct_err err = stream_check_options(url, &options->o);
     struct dial *dial = err == DUCT_OK ? calloc(1, sizeof(*dial)) : NULL;
@@ -218,10 +218,4 @@ enum duct_err stream_dial_offering(struct duct_context *context, const struct st
     }
     *out = dial;
     return DUCT_OK;
-}
-
-enum duct_err stream_dial(struct duct_context *context, const struct stream_scheme *scheme,
-                          const struct di_url *url, const struct di_options *options, void **out)
-{
-    return stream_dial_offering(context, scheme, url, options, NULL, out);
 }

@@ -12,16 +12,12 @@ extern const struct di_dial_ops stream_dial_ops;
 enum duct_err stream_check_options(const struct di_url *url,
                                    const struct duct_options *o) DUCT_NODISCARD;
 
+/* offer: to share memory, which outlives the dial; NULL: none. */
 enum duct_err stream_dial(struct duct_context *context, const struct stream_scheme *scheme,
                           const struct di_url *url, const struct di_options *options,
-                          void **dial) DUCT_NODISCARD;
+                          const struct di_offer *offer, void **dial) DUCT_NODISCARD;
 
-/* As that, offering to share memory; offer outlives the dial. */
-enum duct_err stream_dial_offering(struct duct_context *context, const struct stream_scheme *scheme,
-                                   const struct di_url *url, const struct di_options *options,
-                                   const struct di_offer *offer, void **dial) DUCT_NODISCARD;
-
-/* The handshake of such a dial, while it waits for stream_meet_choose(); else NULL. */
+/* The handshake of a dial with an offer, while it waits for stream_meet_choose(); else NULL. */
 struct stream_meet *stream_dial_choice(void *dial);
 
 /* What a listener that offers to share memory adds to those of streams. */
@@ -42,10 +38,5 @@ struct stream_meet *stream_listener_told(struct duct_listener *listener,
 enum duct_err stream_listen(struct duct_context *context, const struct stream_scheme *scheme,
                             const struct di_url *url, const struct di_options *options,
                             struct duct_listener **listener) DUCT_NODISCARD;
-
-extern const struct stream_scheme stream_scheme_tcp;
-
-extern const struct di_transport di_transport_uds;
-extern const struct di_transport di_transport_tcp;
 
 #endif

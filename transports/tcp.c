@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "lib/base/fork.h"
-#include "transports/stream_dial.h"
+#include "transports/stream_schemes.h"
 
 /*
  * tcp://host:port. A host is a number (127.0.0.1, [::1]) or a name; without one it is the loopback's. Numbers are
@@ -219,21 +219,3 @@ const struct stream_scheme stream_scheme_tcp = {.name = "tcp",
                                                 .unlisten = unlisten,
                                                 .tune = tune,
                                                 .identify = identify};
-
-static enum duct_err dial(struct duct_context *context, const struct di_url *url,
-                          const struct di_options *options, void **out)
-{
-    return stream_dial(context, &stream_scheme_tcp, url, options, out);
-}
-
-static enum duct_err listen_tcp(struct duct_context *context, const struct di_url *url,
-                                const struct di_options *options, struct duct_listener **listener)
-{
-    return stream_listen(context, &stream_scheme_tcp, url, options, listener);
-}
-
-const struct di_transport di_transport_tcp = {.scheme = "tcp",
-                                              .costly_looks = true,
-                                              .dial_ops = &stream_dial_ops,
-                                              .dial = dial,
-                                              .listen = listen_tcp};

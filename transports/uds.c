@@ -9,7 +9,7 @@
 #include "lib/base/fork.h"
 #include "shm/names.h"
 #include "transports/identity.h"
-#include "transports/stream_dial.h"
+#include "transports/stream_schemes.h"
 
 /*
  * uds:///path and uds://@name, the latter in the kernel's abstract namespace, which leaves no file behind. A path
@@ -136,27 +136,9 @@ static enum duct_err identify(int fd, const struct di_options *options, struct s
     return identity_check_uid(peer->uid, &options->o);
 }
 
-static const struct stream_scheme scheme = {.name = "uds",
-                                            .resolve = resolve,
-                                            .listen = listen_at,
-                                            .unlisten = unlisten,
-                                            .tune = tune,
-                                            .identify = identify};
-
-static enum duct_err dial(struct duct_context *context, const struct di_url *url,
-                          const struct di_options *options, void **out)
-{
-    return stream_dial(context, &scheme, url, options, out);
-}
-
-static enum duct_err listen_uds(struct duct_context *context, const struct di_url *url,
-                                const struct di_options *options, struct duct_listener **listener)
-{
-    return stream_listen(context, &scheme, url, options, listener);
-}
-
-const struct di_transport di_transport_uds = {.scheme = "uds",
-                                              .costly_looks = true,
-                                              .dial_ops = &stream_dial_ops,
-                                              .dial = dial,
-                                              .listen = listen_uds};
+const struct stream_scheme stream_scheme_uds = {.name = "uds",
+                                                .resolve = resolve,
+                                                .listen = listen_at,
+                                                .unlisten = unlisten,
+                                                .tune = tune,
+                                                .identify = identify};
