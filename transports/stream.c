@@ -62,6 +62,7 @@ void stream_release(struct stream *stream, struct di_io *io)
     di_io_close_socket(io, stream->out_fd);
     di_io_close_socket(io, stream->fd);
     pthread_mutex_destroy(&stream->lock);
+    stream_quota_give(stream->quota);
     free(stream);
 }
 

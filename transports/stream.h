@@ -16,6 +16,7 @@
 #include "lib/protocol/sendq.h"
 #include "lib/protocol/wire.h"
 #include "transports/stream_in.h"
+#include "transports/stream_quota.h"
 
 /*
  * A pipe over a byte stream, whatever the stream is made of: uds and tcp differ in their addresses only.
@@ -101,6 +102,7 @@ struct stream {
     struct di_post *stir[2];
 
     uint64_t sent_msgs, sent_bytes, full, too_big, discarded;
+    struct stream_quota *quota; /* of the listener it came from, or NULL */
 };
 
 /* What a handle waits for in the loop. */
@@ -157,6 +159,9 @@ struct stream_scheme {
     void (*tune)(int fd);
     /* Who is at the other end: DENIED if the options do not allow it. */
     enum duct_err (*identify)(int fd, const struct di_options *options, struct stream_peer *peer);
+    /* The peer in words, for the log: where it comes from and not which connection it is. "" if that cannot be
+     * said any more; NULL: never. */
+    void (*who)(int fd, char *name, size_t capacity);
 };
 
 extern const struct di_pipe_ops stream_pipe_ops;

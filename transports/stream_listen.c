@@ -9,6 +9,7 @@
 
 #include "lib/base/log.h"
 #include "lib/core/listener.h"
+#include "transports/stream_away.h"
 #include "transports/stream_dial.h"
 #include "transports/stream_meet.h"
 
@@ -23,8 +24,10 @@
 /* Connections taken in one go, so that others have their turn. */
 #define TAKE_MAX 64u
 
-/* Lines in the log about peers that were turned away: a flood of them must not become one of lines. */
-#define LOG_NS DUCT_SECOND
+/* When the system has no room for a connection, and none to hang up with: the next look at the queue. */
+#define PAUSE_NS (100 * DUCT_MILLISECOND)
+
+#define TOO_MANY_WAIT "too many pipes wait to be accepted"
 
 struct stream_listener {
     struct duct_listener listener; /* first */
@@ -35,14 +38,16 @@ struct stream_listener {
     int fd;
     int spare; /* a descriptor kept back, to turn peers away when there are no more */
     struct di_io_op op;
+    struct di_io_op pause;
+    struct stream_quota *quota;
     struct di_list meeting; /* struct stream_meet.list: half-open, oldest first */
     struct di_list met;     /* and done, waiting for accept */
     uint32_t meeting_count;
     uint32_t met_count;
-    unsigned parts; /* meetings not freed yet, and the operation in flight */
+    unsigned parts; /* meetings not freed yet, and the operations in flight */
     bool closed;
-    int64_t logged_at;
-    uint64_t unlogged;
+    bool paused; /* and the log said so */
+    struct stream_away away;
 };
 
 static void free_listener(struct stream_listener *self)
@@ -52,8 +57,14 @@ static void free_listener(struct stream_listener *self)
         self->scheme->unlisten(self->listener.context->io, self->fd, self->state);
     if (self->spare >= 0)
         close(self->spare);
+    stream_quota_give(self->quota);
     di_options_fini(&self->options);
     free(self);
+}
+
+static int open_spare(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 static void part_over(struct stream_listener *self)
@@ -62,20 +73,17 @@ static void part_over(struct stream_listener *self)
         free_listener(self);
 }
 
-/* Counted always, logged once a second at most. */
-static void turned_away(struct stream_listener *self, enum duct_log_level level, const char *why)
+/* Counted always, logged as a flood allows. fd: the peer's. */
+static void turned_away(struct stream_listener *self, enum duct_log_level level, int fd,
+                        const char *why)
 {
-    int64_t now = di_io_now(self->listener.context->io);
+    char who[STREAM_AWAY_NAME] = "";
 
     self->listener.refused++;
-    if (self->logged_at != 0 && now - self->logged_at < LOG_NS) {
-        self->unlogged++;
-        return;
-    }
-    di_log(level, "%s turned a peer away: %s (and %llu before that were not logged)",
-           self->listener.url, why, (unsigned long long)self->unlogged);
-    self->logged_at = now;
-    self->unlogged = 0;
+    if (self->scheme->who != NULL)
+        self->scheme->who(fd, who, sizeof(who));
+    stream_away_log(&self->away, level, self->listener.url, who, why,
+                    di_io_now(self->listener.context->io));
 }
 
 static void on_freed(struct stream_meet *meet)
@@ -92,13 +100,29 @@ static void leave(struct stream_listener *self, struct stream_meet *meet, bool m
     di_list_remove(&meet->list);
     self->meeting_count--;
     if ((meet->shared != NULL || moved) && !self->offers->over(self->offers, meet, moved))
-        turned_away(self, DUCT_LOG_WARN, "it says that the pipe moved, and has not proved it");
+        turned_away(self, DUCT_LOG_WARN, meet->fd,
+                    "it says that the pipe moved, and has not proved it");
 }
 
 static void drop(struct stream_listener *self, struct stream_meet *meet)
 {
     leave(self, meet, false);
     stream_meet_close(meet);
+}
+
+/* A dialer that speaks the protocol is told in words why there is no room for it. */
+static enum duct_err admit(struct stream_meet *meet)
+{
+    struct stream_listener *self = meet->user;
+
+    if (self->met_count >= self->options.o.backlog)
+        return di_fail(DUCT_ELIMIT, TOO_MANY_WAIT);
+    if (!stream_quota_take(self->quota))
+        return di_fail(DUCT_ELIMIT,
+                       "there are as many pipes as the option pipes allows, %u; close one first",
+                       self->quota->max);
+    meet->quota = self->quota;
+    return DUCT_OK;
 }
 
 static void on_done(struct stream_meet *meet, enum duct_err err)
@@ -116,8 +140,7 @@ static void on_done(struct stream_meet *meet, enum duct_err err)
         self->met_count++;
         return;
     }
-    turned_away(self, DUCT_LOG_INFO,
-                err != DUCT_OK ? meet->detail : "too many pipes wait to be accepted");
+    turned_away(self, DUCT_LOG_INFO, meet->fd, err != DUCT_OK ? meet->detail : TOO_MANY_WAIT);
     drop(self, meet);
 }
 
@@ -127,17 +150,19 @@ static void meet_one(struct stream_listener *self, int fd)
     struct di_offer *offer = self->offers != NULL ? &self->offers->offer : NULL;
 
     if (meet == NULL) {
+        turned_away(self, DUCT_LOG_WARN, fd, "no memory");
         di_io_close_socket(self->listener.context->io, fd);
-        turned_away(self, DUCT_LOG_WARN, "no memory");
         return;
     }
     if (self->meeting_count >= HALF_OPEN_MAX) {
-        turned_away(self, DUCT_LOG_INFO, "too many handshakes are under way");
-        drop(self, di_container(self->meeting.next, struct stream_meet, list));
+        struct stream_meet *oldest = di_container(self->meeting.next, struct stream_meet, list);
+        turned_away(self, DUCT_LOG_INFO, oldest->fd, "too many handshakes are under way");
+        drop(self, oldest);
     }
     meet->user = self;
     meet->done = on_done;
     meet->freed = on_freed;
+    meet->admit = admit;
     self->parts++;
     self->meeting_count++;
     di_list_append(&self->meeting, &meet->list);
@@ -148,40 +173,87 @@ static void meet_one(struct stream_listener *self, int fd)
 }
 
 /* No descriptor is left: the spare one lets us take the connection and hang up, instead of leaving it to make the
- * socket readable for ever. */
-static void shed(struct stream_listener *self)
+ * socket readable for ever. False: not even that can be done now. */
+static bool shed(struct stream_listener *self)
 {
     struct di_io *io = self->listener.context->io;
 
-    turned_away(self, DUCT_LOG_WARN, "no file descriptor is left; raise RLIMIT_NOFILE");
-    if (self->spare < 0)
-        return;
+    if (self->spare < 0 && (self->spare = open_spare()) < 0)
+        return false;
     close(self->spare);
-    di_io_close_socket(io, di_io_try_accept(io, self->fd));
-    self->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int fd = di_io_try_accept(io, self->fd);
+    if (fd >= 0)
+        turned_away(self, DUCT_LOG_WARN, fd, "no file descriptor is left; raise RLIMIT_NOFILE");
+    di_io_close_socket(io, fd);
+    self->spare = open_spare();
+    return fd >= 0;
+}
+
+enum taken { TAKEN_ALL, TAKEN_SOME, TAKEN_NONE_NOW };
+
+/* What waits to be accepted, as much as is fair in one go. */
+static enum taken take_some(struct stream_listener *self)
+{
+    struct di_io *io = self->listener.context->io;
+
+    for (unsigned i = 0; i < TAKE_MAX; i++) {
+        int fd = di_io_try_accept(io, self->fd);
+        self->paused = self->paused && fd < 0;
+        if (fd >= 0)
+            meet_one(self, fd);
+        else if (fd == -EAGAIN)
+            return TAKEN_ALL;
+        else if (fd == -ENOMEM || fd == -ENOBUFS)
+            return TAKEN_NONE_NOW;
+        else if ((fd == -EMFILE || fd == -ENFILE) && !shed(self))
+            return TAKEN_NONE_NOW;
+        /* Any other error is of that one connection, which is gone (accept(2)). */
+    }
+    return TAKEN_SOME;
+}
+
+/* The connections stay in the kernel's queue: to look at them at once, again and again, would take the processor from
+ * the pipes there are. */
+static void pause_accepting(struct stream_listener *self)
+{
+    if (!self->paused)
+        di_log(DUCT_LOG_WARN,
+               "%s: the system has no room for another connection; those that come wait",
+               self->listener.url);
+    self->paused = true;
+    self->pause.deadline = di_context_deadline(self->listener.context, PAUSE_NS);
+    self->parts++;
+    di_io_submit(self->listener.context->io, &self->pause);
+}
+
+static void watch(struct stream_listener *self)
+{
+    self->parts++;
+    di_io_submit(self->listener.context->io, &self->op);
+}
+
+static void on_pause(struct di_io_op *op, int result)
+{
+    struct stream_listener *self = di_container(op, struct stream_listener, pause);
+
+    if (!self->closed && result == 0)
+        watch(self);
+    part_over(self);
 }
 
 static void on_socket(struct di_io_op *op, int result)
 {
     struct stream_listener *self = di_container(op, struct stream_listener, op);
-    struct di_io *io = self->listener.context->io;
-    unsigned taken = 0;
 
-    while (!self->closed && result >= 0 && taken++ < TAKE_MAX) {
-        int fd = di_io_try_accept(io, self->fd);
-        if (fd == -EMFILE || fd == -ENFILE)
-            shed(self);
-        else if (fd >= 0)
-            meet_one(self, fd);
-        else
-            break;
-    }
-    if (!self->closed && result >= 0) {
+    if (!self->closed && result != DI_IO_CANCELED) {
+        enum taken taken = result >= 0 ? take_some(self) : TAKEN_NONE_NOW;
         /* Stopped by the bound and not by EAGAIN: ask anew, or an edge-triggered loop says nothing. */
-        if (taken > TAKE_MAX)
-            di_io_forget(io, op);
-        self->parts++;
-        di_io_submit(io, op);
+        if (taken != TAKEN_ALL)
+            di_io_forget(self->listener.context->io, op);
+        if (taken == TAKEN_NONE_NOW)
+            pause_accepting(self);
+        else
+            watch(self);
     }
     part_over(self);
 }
@@ -220,6 +292,7 @@ static void close_listener(struct duct_listener *listener)
     while (!di_list_empty(&self->meeting))
         drop(self, di_container(self->meeting.next, struct stream_meet, list));
     di_io_cancel(io, &self->op);
+    di_io_cancel(io, &self->pause);
     if (di_context_reap(listener->context) == DUCT_EOS)
         di_log(DUCT_LOG_ERROR,
                "the context's loop failed; a closed listener stays until it is closed");
@@ -263,15 +336,19 @@ enum duct_err stream_listen(struct duct_context *context, const struct stream_sc
 
     if (self == NULL)
         return err != DUCT_OK ? err : di_fail(DUCT_ENOMEMORY, "no memory for a listener");
-    if ((err = di_options_copy(&self->options, options)) != DUCT_OK ||
+    self->quota = stream_quota_open(options->o.pipes_max);
+    if (self->quota == NULL)
+        err = di_fail(DUCT_ENOMEMORY, "no memory for a listener");
+    if (err != DUCT_OK || (err = di_options_copy(&self->options, options)) != DUCT_OK ||
         (err = scheme->listen(context->io, url, options, &self->fd, self->listener.path,
                               sizeof(self->listener.path), &self->state)) != DUCT_OK) {
+        stream_quota_give(self->quota);
         di_options_fini(&self->options);
         free(self);
         return err;
     }
     self->scheme = scheme;
-    self->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    self->spare = open_spare();
     di_list_init(&self->meeting);
     di_list_init(&self->met);
     self->listener.ops = &listener_ops;
@@ -283,8 +360,8 @@ enum duct_err stream_listen(struct duct_context *context, const struct stream_sc
     di_list_append(&context->listeners, &self->listener.link);
     self->op =
         (struct di_io_op){.done = on_socket, .kind = DI_IO_POLL, .fd = self->fd, .events = POLLIN};
-    self->parts++;
-    di_io_submit(context->io, &self->op);
+    self->pause = (struct di_io_op){.done = on_pause, .kind = DI_IO_TIMER};
+    watch(self);
     *listener = &self->listener;
     return DUCT_OK;
 }

@@ -21,6 +21,8 @@ static void settle(struct stream_meet *meet)
         di_io_close_socket(meet->context->io, meet->fd);
         meet->fd = -1;
     }
+    stream_quota_give(meet->quota);
+    meet->quota = NULL;
     meet->freed(meet);
 }
 
@@ -56,6 +58,19 @@ static enum duct_err hung_up(const struct stream_meet *meet, int error)
                        : ", without a word; is it a duct listener?");
 }
 
+/* A HELLO is about to be answered: with a refusal, if whoever listens has reasons of its own. */
+static enum duct_err admit(struct stream_meet *meet, unsigned char *reply, size_t *size)
+{
+    if (meet->admit == NULL || meet->shake.state != DI_SHAKE_READY || meet->shake.dialer ||
+        meet->admitted)
+        return DUCT_OK;
+    enum duct_err err = meet->admit(meet);
+    if (err != DUCT_OK)
+        *size = di_shake_refuse(reply, err, duct_err_detail());
+    meet->admitted = err == DUCT_OK;
+    return err;
+}
+
 /* Takes the messages that are there. AGAIN: more have to come. */
 static enum duct_err take_messages(struct stream_meet *meet)
 {
@@ -69,6 +84,8 @@ static enum duct_err take_messages(struct stream_meet *meet)
             di_shake_take(&meet->shake, meet->bytes, meet->filled, &used, reply, &size);
         if (err == DUCT_EAGAIN)
             return err;
+        if (err == DUCT_OK)
+            err = admit(meet, reply, &size);
         if (!say(meet, reply, size) && err == DUCT_OK)
             return hung_up(meet, 0);
         if (err != DUCT_OK)
@@ -235,6 +252,8 @@ enum duct_err stream_meet_take(struct stream_meet *meet, struct duct_pipe **pipe
     di_io_forget(meet->context->io, &meet->in);
     meet->fd = -1;
     stream->peer = meet->peer;
+    stream->quota = meet->quota;
+    meet->quota = NULL;
     err = stream_pipe_start(pipe, stream, meet->context, &meet->options->o, meet->bytes,
                             meet->filled);
     if (err != DUCT_OK)

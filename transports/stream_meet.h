@@ -15,6 +15,8 @@ struct stream_meet {
     /* The owner's, set before. */
     void (*done)(struct stream_meet *meet, enum duct_err err); /* once, from the loop */
     void (*freed)(struct stream_meet *meet);                   /* once, after stream_meet_close() */
+    /* Whether a dialer that said HELLO gets one in return; what it is told if not is the detail. NULL: always. */
+    enum duct_err (*admit)(struct stream_meet *meet);
     void *user;
     struct di_list list;
     void *shared; /* where the peer has proved that it shares memory; NULL: it has not */
@@ -24,10 +26,12 @@ struct stream_meet {
     const struct di_options *options;
     struct di_shake shake;
     struct stream_peer peer;
-    int fd; /* -1: taken, or closed */
+    struct stream_quota *quota; /* set by admit(); the pipe's, once it is taken */
+    int fd;                     /* -1: taken, or closed */
     struct di_io_op in;
     struct di_io_op timer;
     unsigned in_flight;
+    bool admitted;
     bool finished;
     bool closed;
     enum duct_err result;

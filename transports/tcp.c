@@ -213,9 +213,22 @@ static enum duct_err identify(int fd, const struct di_options *options, struct s
     return DUCT_OK;
 }
 
+/* The host alone: its connections differ in the port. */
+static void who(int fd, char *name, size_t capacity)
+{
+    struct sockaddr_storage at;
+    socklen_t size = sizeof(at);
+
+    if (getpeername(fd, (struct sockaddr *)&at, &size) != 0 ||
+        getnameinfo((struct sockaddr *)&at, size, name, (socklen_t)capacity, NULL, 0,
+                    NI_NUMERICHOST) != 0)
+        name[0] = '\0';
+}
+
 const struct stream_scheme stream_scheme_tcp = {.name = "tcp",
                                                 .resolve = resolve,
                                                 .listen = listen_at,
                                                 .unlisten = unlisten,
                                                 .tune = tune,
-                                                .identify = identify};
+                                                .identify = identify,
+                                                .who = who};

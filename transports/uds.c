@@ -136,9 +136,20 @@ static enum duct_err identify(int fd, const struct di_options *options, struct s
     return identity_check_uid(peer->uid, &options->o);
 }
 
+static void who(int fd, char *name, size_t capacity)
+{
+    struct ucred credentials;
+    socklen_t size = sizeof(credentials);
+
+    name[0] = '\0';
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0)
+        snprintf(name, capacity, "process %d of uid %u", credentials.pid, credentials.uid);
+}
+
 const struct stream_scheme stream_scheme_uds = {.name = "uds",
                                                 .resolve = resolve,
                                                 .listen = listen_at,
                                                 .unlisten = unlisten,
                                                 .tune = tune,
-                                                .identify = identify};
+                                                .identify = identify,
+                                                .who = who};

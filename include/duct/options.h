@@ -117,6 +117,8 @@ struct duct_options {
     uint32_t attempts_max;           /* [attempts] to dial, in a row, before the pipe ends; 0: for ever */
     uint64_t downtime_bytes_max;     /* [downtime_buffer] what may be sent while there is no peer, in bytes with
                                         some 100 for each message; 0: nothing, a send waits or gives AGAIN */
+    uint32_t pipes_max;               /* [pipes] uds, tcp: most pipes of a listener, open or waiting for accept;
+                                         who dials past that is refused, in words; 1 Mi */
 };
 
 #define DUCT_OPTIONS_INIT DUCT_SIZED(struct duct_options)
