@@ -2,8 +2,12 @@
 #include "tests/hostile/beside.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/core/context.h"
@@ -44,21 +48,47 @@ static struct duct_context *open_context(enum duct_io io)
     return context;
 }
 
-static void open_all(struct beside *b, enum duct_io io, const char *query, const char *more)
+/* The kinds of address; the query of a play follows. */
+static const struct variant {
+    unsigned how;
+    const char *scheme, *place, *query;
+} variants[] = {
+    {PLAY_DEFAULT, "shm", "hostile", "wait=park"},
+    {PLAY_UNTRUSTED, "shm", "hostile", "wait=park&untrusted=1"},
+    {PLAY_UDS, "uds", NULL, "wait=park"}, /* a name with our number */
+    {PLAY_TCP, "tcp", "127.0.0.1:0", "wait=park"},
+};
+
+/* The address, at the place where a listener is or shall be. */
+static void address(struct beside *b, const struct variant *variant, const char *place,
+                    const char *more)
+{
+    snprintf(b->url, sizeof(b->url), "%s://%s?%s%s%s", variant->scheme, place, variant->query,
+             more != NULL ? "&" : "", more != NULL ? more : "");
+}
+
+static void open_all(struct beside *b, enum duct_io io, const struct variant *variant,
+                     const char *more)
 {
     struct duct_options options = DUCT_OPTIONS_INIT;
     pthread_t thread;
+    char place[64];
 
     memset(b, 0, sizeof(*b));
     b->peer.socket = b->peer.outbox_fd = b->peer.pool_fd = -1;
     b->peer.their_fds[0] = b->peer.their_fds[1] = -1;
-    snprintf(b->url, sizeof(b->url), "shm://hostile?wait=park%s%s%s", query,
-             more != NULL ? "&" : "", more != NULL ? more : "");
+    if (variant->how == PLAY_UDS)
+        snprintf(place, sizeof(place), "@duct-hostile-%d", (int)getpid());
+    else
+        snprintf(place, sizeof(place), "%s", variant->place);
+    address(b, variant, place, more);
     b->server = open_context(io);
     b->clients = open_context(io);
     options.context = b->server;
     GIVES(duct_listen(&b->listener, b->url, &options), DUCT_OK);
     snprintf(b->path, sizeof(b->path), "%s", duct_listener_path(b->listener));
+    if (variant->how & PLAY_STREAMS)
+        address(b, variant, b->path, more);
     MUST(pthread_create(&thread, NULL, dial_all, b) == 0);
     for (unsigned i = 0; i < HONEST; i++)
         GIVES(duct_accept(b->listener, &b->here[i], SOON), DUCT_OK);
@@ -252,19 +282,53 @@ unsigned beside_descriptors(void)
     return count;
 }
 
+void beside_honest_dial(struct beside *b)
+{
+    struct duct_pipe *pipe;
+    int status;
+    pid_t pid = fork();
+
+    MUST(pid >= 0);
+    if (pid == 0) {
+        struct duct_options options = DUCT_OPTIONS_INIT;
+        options.dial_ns = SOON;
+        _exit(duct_dial(&pipe, b->url, &options) != DUCT_OK);
+    }
+    GIVES(duct_accept(b->listener, &pipe, SOON), DUCT_OK);
+    MUST(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    duct_pipe_close(pipe);
+}
+
+void beside_raise_limit(void)
+{
+    struct rlimit limit;
+
+    MUST(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = limit.rlim_max < 8192 ? limit.rlim_max : 8192;
+    MUST(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+size_t beside_heap(void)
+{
+    struct mallinfo2 info = mallinfo2();
+
+    return info.uordblks + info.hblkhd;
+}
+
 /* ---- All plays ---- */
 
-static void play_one(const struct play *play, enum duct_io io, const char *query)
+static void play_one(const struct play *play, enum duct_io io, const struct variant *variant)
 {
     struct cost before, after;
     struct beside b;
     char name[160];
 
-    snprintf(name, sizeof(name), "%s%s on %s", play->name, query,
+    snprintf(name, sizeof(name), "%s, %s%s on %s", play->name, variant->scheme,
+             variant->how == PLAY_UNTRUSTED ? " untrusted" : "",
              io == DUCT_IO_URING ? "uring" : "epoll");
     playing = name;
     unsigned open = beside_descriptors();
-    open_all(&b, io, query, play->more);
+    open_all(&b, io, variant, play->more);
     weigh(&b, &before);
     play->run(&b);
     weigh(&b, &after);
@@ -306,13 +370,13 @@ int play_all(const struct play *plays, size_t count)
     setenv("XDG_RUNTIME_DIR", directory, 1);
     for (unsigned k = 0; k < 2; k++) {
         for (size_t i = 0; have(backends[k]) && i < count; i++) {
-            if (plays[i].how & PLAY_DEFAULT)
-                play_one(&plays[i], backends[k], "");
-            if (plays[i].how & PLAY_UNTRUSTED)
-                play_one(&plays[i], backends[k], "&untrusted=1");
+            for (size_t v = 0; v < sizeof(variants) / sizeof(variants[0]); v++) {
+                if (plays[i].how & variants[v].how)
+                    play_one(&plays[i], backends[k], &variants[v]);
+            }
         }
     }
     snprintf(below, sizeof(below), "%s/duct", directory);
-    MUST(rmdir(below) == 0 && rmdir(directory) == 0);
+    MUST((rmdir(below) == 0 || errno == ENOENT) && rmdir(directory) == 0);
     return 0;
 }

@@ -26,14 +26,17 @@ struct beside {
     struct peer peer;
     uint64_t sent; /* by which the honest messages differ */
     char url[192];
-    char path[108];
+    char path[108]; /* where the peer connects */
 };
 
-/* The query that goes into every address, by what is asked of the case. */
+/* The address of everybody, by what is asked of the case. */
 enum {
-    PLAY_DEFAULT = 1 << 0,  /* as it comes */
-    PLAY_UNTRUSTED = 1 << 1 /* with untrusted=1 */
+    PLAY_DEFAULT = 1 << 0,   /* shared memory, as it comes */
+    PLAY_UNTRUSTED = 1 << 1, /* with untrusted=1 */
+    PLAY_UDS = 1 << 2,       /* over byte streams: the peer is that of wire.h */
+    PLAY_TCP = 1 << 3
 };
+#define PLAY_STREAMS (PLAY_UDS | PLAY_TCP)
 
 struct play {
     const char *name;
@@ -61,6 +64,15 @@ void beside_share(struct beside *b);
 
 /* All of it: b->victim is then a pipe to a peer that may begin to lie. */
 void beside_meet(struct beside *b);
+
+/* An honest dial, from another process, beside whatever is going on: it succeeds. */
+void beside_honest_dial(struct beside *b);
+
+/* Raises the limit of descriptors to what floods need. */
+void beside_raise_limit(void);
+
+/* Bytes this process has on its heap; 0 under a sanitizer, which has a heap of its own. */
+size_t beside_heap(void);
 
 /* The victim's pipe must have ended with CORRUPT, at its next call if not yet; it is closed. */
 void beside_ends(struct beside *b, enum duct_err expected);

@@ -11,7 +11,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -42,15 +41,6 @@ static void connect_from_elsewhere(struct peer *peer, const char *path)
     MUST(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-static void more_descriptors(void)
-{
-    struct rlimit limit;
-
-    MUST(getrlimit(RLIMIT_NOFILE, &limit) == 0);
-    limit.rlim_cur = limit.rlim_max < 8192 ? limit.rlim_max : 8192;
-    MUST(setrlimit(RLIMIT_NOFILE, &limit) == 0);
-}
-
 /* A thousand silent dialers. elsewhere: each of a process of its own, else all of this one. */
 static void crowd(struct beside *b, int *sockets, bool elsewhere)
 {
@@ -78,24 +68,6 @@ static void disperse(struct beside *b, const int *sockets)
         beside_turn(b);
 }
 
-/* An honest dial, from another process, beside all of them. */
-static void honest_dial(struct beside *b)
-{
-    struct duct_pipe *pipe;
-    int status;
-    pid_t pid = fork();
-
-    MUST(pid >= 0);
-    if (pid == 0) {
-        struct duct_options options = DUCT_OPTIONS_INIT;
-        options.dial_ns = SOON;
-        _exit(duct_dial(&pipe, "shm://hostile", &options) != DUCT_OK);
-    }
-    GIVES(duct_accept(b->listener, &pipe, SOON), DUCT_OK);
-    MUST(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    duct_pipe_close(pipe);
-}
-
 /* All of one process: what another has half open is not touched by them, however many come. */
 static void flood_of_one(struct beside *b)
 {
@@ -104,7 +76,7 @@ static void flood_of_one(struct beside *b)
     struct peer early = {0};
 
     MUST(sockets != NULL);
-    more_descriptors();
+    beside_raise_limit();
     peer_connect(&b->peer, b->path); /* for its HELLO; connected by this process, which floods */
     early.socket = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     connect_from_elsewhere(&early, b->path);
@@ -125,7 +97,7 @@ static void flood_of_one(struct beside *b)
     }
     MUST(message.size == sizeof(struct peer_hello) && message.fd_count == 2);
     peer_drop(&message);
-    honest_dial(b);
+    beside_honest_dial(b);
     close(early.socket);
     beside_round(b);
     disperse(b, sockets);
@@ -139,9 +111,9 @@ static void flood_of_many(struct beside *b)
     int *sockets = malloc(SLOW * sizeof(*sockets));
 
     MUST(sockets != NULL);
-    more_descriptors();
+    beside_raise_limit();
     crowd(b, sockets, true);
-    honest_dial(b);
+    beside_honest_dial(b);
     beside_round(b);
     disperse(b, sockets);
     free(sockets);
