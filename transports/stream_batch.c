@@ -49,7 +49,6 @@ void stream_pipe_flush(struct duct_pipe *pipe)
     stream_push(stream_of(pipe));
 }
 
-/* Queued even above the mark: they are few and short, and the peer asked for each. */
 static void put_frame(struct stream_pipe *sp, struct di_frame *frame, const void *payload)
 {
     struct stream *stream = sp->stream;
@@ -68,19 +67,39 @@ static void put_frame(struct stream_pipe *sp, struct di_frame *frame, const void
     }
 }
 
-void stream_send_note(struct stream_pipe *sp, enum di_frame_type type, uint64_t tag)
+/* A peer may ask without end and fetch no answer: what finds no room in the queue is owed, one of each type. */
+static void put_note(struct stream_pipe *sp, enum di_frame_type type, uint64_t tag)
 {
     struct di_frame frame = {.type = (uint8_t)type, .tag = tag};
+    struct stream *stream = sp->stream;
 
-    struct di_sendq *queue = &sp->stream->queue;
-
-    stream_lock(sp->stream);
-    /* Who asks and does not read the answers gets no more of them than there is room for. */
-    bool answer = type == DI_FRAME_PONG || type == DI_FRAME_ACK;
-    bool room = !answer || queue->bytes < queue->limit + STREAM_MORE_MAX;
-    if (room && !sp->stream->hung_up)
+    if (di_sendq_room(&stream->queue, DI_WIRE_HEADER)) {
         put_frame(sp, &frame, NULL);
+        return;
+    }
+    stream->owed |= 1u << type;
+    if (type == DI_FRAME_PONG)
+        stream->owed_pong = tag;
+}
+
+void stream_send_note(struct stream_pipe *sp, enum di_frame_type type, uint64_t tag)
+{
+    stream_lock(sp->stream);
+    if (!sp->stream->hung_up)
+        put_note(sp, type, tag);
     stream_unlock(sp->stream);
+}
+
+void stream_send_owed(struct stream_pipe *sp)
+{
+    struct stream *stream = sp->stream;
+    uint32_t owed = stream->owed;
+
+    stream->owed = 0;
+    for (unsigned type = DI_FRAME_DRAIN; type <= DI_FRAME_PONG && !stream->hung_up; type++) {
+        if (owed & 1u << type)
+            put_note(sp, (enum di_frame_type)type, type == DI_FRAME_PONG ? stream->owed_pong : 0);
+    }
 }
 
 void stream_send_close(struct stream_pipe *sp, enum duct_err err, uint32_t code, const char *text)

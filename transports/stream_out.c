@@ -66,7 +66,11 @@ enum duct_err stream_push_locked(struct stream_pipe *sp)
 {
     enum duct_err err = DUCT_OK;
 
-    if (drain_queue(sp, &err) && sp->stream->queue.bytes > 0)
+    if (!drain_queue(sp, &err))
+        return err;
+    if (sp->stream->owed != 0 && di_sendq_room(&sp->stream->queue, DI_WIRE_HEADER))
+        stream_send_owed(sp);
+    if (sp->stream->queue.bytes > 0)
         leave_later(sp);
     return err;
 }

@@ -20,4 +20,7 @@ static inline enum duct_err stream_left(const struct stream_pipe *sp, enum duct_
 
 enum duct_err stream_push_locked(struct stream_pipe *sp) DUCT_NODISCARD;
 
+/* Queues the notes that found no room when they were due. Under the lock. */
+void stream_send_owed(struct stream_pipe *sp);
+
 #endif

@@ -16,6 +16,9 @@
  * flight while nobody waits could not be moved to another thread, and would need a buffer for each idle pipe.
  */
 
+/* Without a descriptor to wait for room with: when to look for some, and for room. */
+#define LOOK_AGAIN_NS (10 * DUCT_MILLISECOND)
+
 static void submit(struct stream_pipe *sp, enum stream_op which)
 {
     sp->in_flight++;
@@ -248,7 +251,10 @@ void stream_wait_for_room(struct stream_pipe *sp)
     if (stream->out_fd < 0) {
         int made = di_io_dup_socket(sp->pipe.context->io, stream->fd);
         if (made < 0) {
-            di_pipe_end(&sp->pipe, di_fail_os(-made, "a second descriptor for a stream"));
+            /* Descriptors are short, which is no fault of this pipe: it looks again by the clock. */
+            op->kind = DI_IO_TIMER;
+            op->deadline = di_context_deadline(sp->pipe.context, LOOK_AGAIN_NS);
+            submit(sp, STREAM_OP_OUT);
             return;
         }
         stream->out_fd = made;
