@@ -177,8 +177,8 @@ static bool finish(struct cat_loop *loop, struct cat_session *session)
     if (session->alone && session->end == DUCT_OK && peer_finished(session)) {
         if (session->child != 0)
             out->ended = true;
-        else if (input_over)
-            session->end = DUCT_ECLOSED;
+        else if (input_over || (session->wants & CAT_WANTS_PEER))
+            session->end = DUCT_ECLOSED; /* and nobody is there to be told that this input is over */
     }
     if (session->end != DUCT_OK) {
         if (session->child == 0) {

@@ -161,7 +161,7 @@ static void ask_for_much(struct beside *b)
         most = now > most ? now : most;
     }
     MUST(most == RINGS_MAX);
-    honest_dial(b);
+    beside_honest_dial(b);
     beside_round(b);
     /* Who was pushed out is told that there may be room later. */
     MUST(peer_take(&askers[0], &message) && message.fd_count == 2);
