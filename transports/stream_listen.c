@@ -45,6 +45,7 @@ struct stream_listener {
     uint32_t meeting_count;
     uint32_t met_count;
     unsigned parts; /* meetings not freed yet, and the operations in flight */
+    bool stopped;   /* takes nobody any more */
     bool closed;
     bool paused; /* and the log said so */
     struct stream_away away;
@@ -192,11 +193,11 @@ static bool shed(struct stream_listener *self)
 enum taken { TAKEN_ALL, TAKEN_SOME, TAKEN_NONE_NOW };
 
 /* What waits to be accepted, as much as is fair in one go. */
-static enum taken take_some(struct stream_listener *self)
+static enum taken take_some(struct stream_listener *self, unsigned most)
 {
     struct di_io *io = self->listener.context->io;
 
-    for (unsigned i = 0; i < TAKE_MAX; i++) {
+    for (unsigned i = 0; i < most; i++) {
         int fd = di_io_try_accept(io, self->fd);
         self->paused = self->paused && fd < 0;
         if (fd >= 0)
@@ -236,17 +237,31 @@ static void on_pause(struct di_io_op *op, int result)
 {
     struct stream_listener *self = di_container(op, struct stream_listener, pause);
 
-    if (!self->closed && result == 0)
+    if (!self->stopped && result == 0)
         watch(self);
     part_over(self);
+}
+
+/* The address is free for the next listener from here on. */
+static void give_up_socket(struct stream_listener *self)
+{
+    struct di_io *io = self->listener.context->io;
+
+    if (self->fd < 0)
+        return;
+    di_io_forget(io, &self->op);
+    self->scheme->unlisten(io, self->fd, self->state);
+    self->fd = -1;
 }
 
 static void on_socket(struct di_io_op *op, int result)
 {
     struct stream_listener *self = di_container(op, struct stream_listener, op);
 
-    if (!self->closed && result != DI_IO_CANCELED) {
-        enum taken taken = result >= 0 ? take_some(self) : TAKEN_NONE_NOW;
+    if (self->stopped) {
+        give_up_socket(self);
+    } else if (result != DI_IO_CANCELED) {
+        enum taken taken = result >= 0 ? take_some(self, TAKE_MAX) : TAKEN_NONE_NOW;
         /* Stopped by the bound and not by EAGAIN: ask anew, or an edge-triggered loop says nothing. */
         if (taken != TAKEN_ALL)
             di_io_forget(self->listener.context->io, op);
@@ -256,6 +271,27 @@ static void on_socket(struct di_io_op *op, int result)
             watch(self);
     }
     part_over(self);
+}
+
+static void stop(struct stream_listener *self)
+{
+    self->stopped = true;
+    di_io_cancel(self->listener.context->io, &self->pause);
+    if (di_listener_recall(&self->listener, &self->op))
+        give_up_socket(self);
+}
+
+static void shut_down(struct duct_listener *listener)
+{
+    struct stream_listener *self = (struct stream_listener *)listener;
+
+    take_some(self, self->options.o.backlog);
+    stop(self);
+}
+
+static uint32_t under_way(struct duct_listener *listener)
+{
+    return ((struct stream_listener *)listener)->meeting_count;
 }
 
 static enum duct_err accept_next(struct duct_listener *listener, struct duct_pipe **pipe)
@@ -280,7 +316,6 @@ static bool ready(struct duct_listener *listener)
 static void close_listener(struct duct_listener *listener)
 {
     struct stream_listener *self = (struct stream_listener *)listener;
-    struct di_io *io = listener->context->io;
 
     self->closed = true;
     self->parts++;
@@ -291,17 +326,7 @@ static void close_listener(struct duct_listener *listener)
     }
     while (!di_list_empty(&self->meeting))
         drop(self, di_container(self->meeting.next, struct stream_meet, list));
-    di_io_cancel(io, &self->op);
-    di_io_cancel(io, &self->pause);
-    if (di_context_reap(listener->context) == DUCT_EOS)
-        di_log(DUCT_LOG_ERROR,
-               "the context's loop failed; a closed listener stays until it is closed");
-    if (!self->op.in_flight) {
-        di_io_forget(io, &self->op);
-        /* The address is free for the next listener as soon as this returns. */
-        self->scheme->unlisten(io, self->fd, self->state);
-        self->fd = -1;
-    }
+    stop(self);
     part_over(self);
 }
 
@@ -324,8 +349,11 @@ struct stream_meet *stream_listener_told(struct duct_listener *listener, const u
     return NULL;
 }
 
-static const struct di_listener_ops listener_ops = {
-    .accept = accept_next, .ready = ready, .close = close_listener};
+static const struct di_listener_ops listener_ops = {.accept = accept_next,
+                                                    .ready = ready,
+                                                    .shut_down = shut_down,
+                                                    .under_way = under_way,
+                                                    .close = close_listener};
 
 enum duct_err stream_listen(struct duct_context *context, const struct stream_scheme *scheme,
                             const struct di_url *url, const struct di_options *options,
