@@ -36,9 +36,6 @@
 #define ASKED_BYTES_MAX (UINT64_C(32) << 20)
 _Static_assert(ASKED_BYTES_MAX >= UINT64_C(8) * DI_BLOCKS_MAX, "room for one");
 
-/* Turns of the loop in which a listener's wait is taken back: twice as many as the loop may put it off. */
-#define TURNS_MAX 16u
-
 struct shm_listener {
     struct duct_listener listener; /* first */
     struct di_bound bound;
