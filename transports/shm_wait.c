@@ -21,8 +21,7 @@ static struct shm_pipe *shm_of(struct duct_pipe *pipe)
     return (struct shm_pipe *)pipe;
 }
 
-/* Which half's eyes this handle reads the control socket with; a whole pipe has no other to wake.
- */
+/* Which half's eyes this handle reads the control socket with. */
 static enum link_half half_of(const struct shm_pipe *shm)
 {
     return shm->receiver != NULL ? LINK_RECEIVER : LINK_SENDER;
@@ -39,9 +38,8 @@ static void signal_exported(struct shm_pipe *shm)
 {
     const uint64_t one = 1;
 
-    if (shm->exported >= 0 && write(shm->link->own_eventfd[LINK_RECEIVER], &one, sizeof(one)) < 0) {
-        /* Full means readable. */
-    }
+    if (shm->exported >= 0 && write(shm->link->own_eventfd[LINK_RECEIVER], &one, sizeof(one)) < 0)
+        return; /* full means readable */
 }
 
 /* ---- The end ---- */
@@ -85,8 +83,6 @@ static void peer_died(struct shm_pipe *shm)
 /* The doorbell this half sleeps on, with the option, the backend and the trust there is. */
 enum di_doorbell shm_pipe_doorbell(struct shm_pipe *shm, enum link_half half)
 {
-    bool words = shm->pipe.context->io->can & DI_IO_CAN_WORD;
-
     /* A descriptor that somebody else polls is rung as a descriptor. */
     if (half == LINK_RECEIVER && shm->exported >= 0)
         return DI_DOORBELL_EVENTFD;
@@ -99,9 +95,17 @@ enum di_doorbell shm_pipe_doorbell(struct shm_pipe *shm, enum link_half half)
     case DUCT_BELL_FUTEX:
         break;
     }
-    if (words)
+    return shm->pipe.context->io->can & DI_IO_CAN_WORD ? DI_DOORBELL_FUTEX : DI_DOORBELL_SOCKET;
+}
+
+/* As shm_pipe_doorbell(), to be slept on: the peer is offered the words for it. */
+static enum di_doorbell use_doorbell(struct shm_pipe *shm, enum link_half half)
+{
+    enum di_doorbell doorbell = shm_pipe_doorbell(shm, half);
+
+    if (doorbell == DI_DOORBELL_FUTEX)
         link_use_bells(shm->link, half);
-    return words ? DI_DOORBELL_FUTEX : DI_DOORBELL_SOCKET;
+    return doorbell;
 }
 
 /* The eventfd's count is not wanted any more. RWF_NOWAIT: the peer shares the description and may
@@ -114,9 +118,8 @@ static void drain(struct shm_pipe *shm, enum link_half half)
     if (!shm->rung[half] && !(half == LINK_RECEIVER && shm->exported >= 0))
         return;
     shm->rung[half] = false;
-    if (preadv2(shm->link->own_eventfd[half], &piece, 1, -1, RWF_NOWAIT) < 0) {
-        /* Empty already, or a kernel that cannot: the next poll tells. */
-    }
+    if (preadv2(shm->link->own_eventfd[half], &piece, 1, -1, RWF_NOWAIT) < 0)
+        return; /* empty already, or a kernel that cannot: the next poll tells */
 }
 
 enum duct_err shm_pipe_fd(struct duct_pipe *pipe, int *fd)
@@ -257,7 +260,7 @@ static unsigned arm_receiver(struct shm_pipe *shm)
 
     di_receiver_collect(receiver);
     di_receiver_publish_due(receiver);
-    enum di_doorbell doorbell = shm_pipe_doorbell(shm, LINK_RECEIVER);
+    enum di_doorbell doorbell = use_doorbell(shm, LINK_RECEIVER);
     drain(shm, LINK_RECEIVER);
     uint32_t bell = di_sleeper_arm(&receiver->sleeper, DI_WANT_DATA, doorbell, false);
     receiver->awake_since = receiver->msgs;
@@ -279,7 +282,7 @@ static unsigned arm_sender(struct shm_pipe *shm, unsigned want, bool blocking, e
         di_receiver_collect(shm->receiver);
         di_receiver_publish_due(shm->receiver);
     }
-    enum di_doorbell doorbell = shm_pipe_doorbell(shm, LINK_SENDER);
+    enum di_doorbell doorbell = use_doorbell(shm, LINK_SENDER);
     drain(shm, LINK_SENDER);
     uint32_t bell = di_sleeper_arm(&shm->sender->sleeper, parked, doorbell, sole);
     unsigned ready = shm_pipe_ready(&shm->pipe, want);
