@@ -31,6 +31,23 @@ bool di_ring_refresh(struct di_ring_out *ring, uint32_t count, bool *plausible)
     return ring->limit - ring->tail >= count;
 }
 
+uint64_t di_ring_untaken(struct di_ring_out *ring)
+{
+    uint64_t count = 0;
+    bool plausible;
+
+    di_ring_refresh(ring, 0, &plausible);
+    /* Where it begins the peer says, and that may be amid a message: it ends at our tail in any case. */
+    for (uint64_t at = ring->limit - (ring->mask + 1); (int64_t)(ring->tail - at) > 0; count++) {
+        /* Relaxed: our own memory. */
+        uint64_t head =
+            atomic_load_explicit(&ring->slots[at & ring->mask].head, memory_order_relaxed);
+        bool here = head == di_head_make((uint32_t)head, DI_KIND_IMMEDIATE);
+        at += here ? di_slots_of((uint32_t)head) : 1;
+    }
+    return count;
+}
+
 void di_ring_put_more(struct di_ring_out *ring, uint64_t position, const unsigned char *bytes,
                       uint32_t size)
 {

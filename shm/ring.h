@@ -57,6 +57,9 @@ void di_ring_format(struct di_slot *slots, uint32_t count, uint64_t start);
 /* The slow half of di_ring_room(): asks the peer's index. False in *plausible: it lies. */
 bool di_ring_refresh(struct di_ring_out *ring, uint32_t count, bool *plausible);
 
+/* Messages that were sent, and that the receiver has not said to have taken. */
+uint64_t di_ring_untaken(struct di_ring_out *ring);
+
 /* Whether count more slots are free, asking the peer only if the cached index says no. */
 static inline bool di_ring_room(struct di_ring_out *ring, uint32_t count, bool *plausible)
 {

@@ -156,9 +156,9 @@ static void start_queued(struct cat_loop *loop)
 
 /* ---- Waiting ---- */
 
-static void watch(struct cat_session *session)
+static void watch(const struct cat_loop *loop, struct cat_session *session)
 {
-    uint32_t mask = DUCT_WATCH_END;
+    uint32_t mask = DUCT_WATCH_END | (loop->options->verbose ? DUCT_WATCH_STATE : 0);
 
     if (session->wants & CAT_WANTS_DATA)
         mask |= DUCT_WATCH_READABLE;
@@ -167,6 +167,15 @@ static void watch(struct cat_session *session)
         mask |= DUCT_WATCH_WRITABLE;
     if (mask != session->watched && duct_pipe_watch(session->pipe, mask) == DUCT_OK)
         session->watched = mask;
+}
+
+static void say_state(const struct cat_loop *loop, const struct duct_event *event)
+{
+    bool why = event->err != DUCT_OK;
+
+    if (loop->options->verbose)
+        cli_say("%s: %s%s%s", loop->options->url, duct_state_name(event->state), why ? ": " : "",
+                why ? duct_err_text(event->err) : "");
 }
 
 /* Takes news from the context: what a pipe has to say about its end, and that somebody dials. */
@@ -179,6 +188,8 @@ static enum duct_err take_news(struct cat_loop *loop, int64_t timeout_ns)
     for (size_t i = 0; i < count; i++) {
         if (events[i].type == DUCT_EVENT_ACCEPTED)
             accept_all(loop);
+        if (events[i].type == DUCT_EVENT_STATE)
+            say_state(loop, &events[i]);
         for (size_t k = 0; k < loop->session_count; k++) {
             struct cat_session *session = loop->sessions[k];
             /* Before its end there may be messages; with none expected this is the place. */
@@ -231,7 +242,7 @@ static enum duct_err wait_for_something(struct cat_loop *loop, int64_t timeout_n
     int fd;
 
     for (size_t i = 0; i < loop->session_count; i++)
-        watch(loop->sessions[i]);
+        watch(loop, loop->sessions[i]);
     if (wait_for_block(loop))
         return take_news(loop, 0);
     nfds_t count = gather(loop, fds);

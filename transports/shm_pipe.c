@@ -163,6 +163,11 @@ static enum duct_bell bell_name(enum di_doorbell doorbell)
     return DUCT_BELL_AUTO;
 }
 
+static uint64_t untaken(struct duct_pipe *pipe)
+{
+    return di_ring_untaken(&((struct shm_pipe *)pipe)->sender->ring);
+}
+
 static void info(struct duct_pipe *pipe, struct duct_pipe_info *all)
 {
     struct shm_pipe *shm = (struct shm_pipe *)pipe;
@@ -263,6 +268,7 @@ const struct di_pipe_ops shm_pipe_ops = {
     .split = split,
     .fd = shm_pipe_fd,
     .set_waiting = set_waiting,
+    .untaken = untaken,
     .info = info,
     .stats = stats,
     .close = shm_pipe_close,

@@ -145,6 +145,14 @@ static enum duct_err set_waiting(struct duct_pipe *pipe, const struct duct_waiti
     return DUCT_OK;
 }
 
+static uint64_t untaken(struct duct_pipe *pipe)
+{
+    const struct stream *stream = stream_of(pipe)->stream;
+
+    /* Relaxed: the number alone. Both wrap. */
+    return stream->seq - atomic_load_explicit(&stream->acked, memory_order_relaxed);
+}
+
 static void info(struct duct_pipe *pipe, struct duct_pipe_info *all)
 {
     struct stream *stream = stream_of(pipe)->stream;
@@ -208,6 +216,7 @@ const struct di_pipe_ops stream_pipe_ops = {
     .split = split,
     .fd = stream_pipe_fd,
     .set_waiting = set_waiting,
+    .untaken = untaken,
     .info = info,
     .stats = stats,
     .close = stream_pipe_close,

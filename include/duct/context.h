@@ -28,8 +28,10 @@ enum duct_io { DUCT_IO_AUTO, DUCT_IO_URING, DUCT_IO_EPOLL };
 struct duct_context_options {
     size_t size; /* sizeof(struct duct_context_options) */
     enum duct_io io;
-    duct_event_fn *on_event; /* called by duct_context_run() for each event; may be NULL */
-    void *user;              /* handed to on_event */
+    duct_event_fn *on_event;        /* called by duct_context_run() for each event; may be NULL */
+    void *user;                     /* handed to on_event, and to those below */
+    duct_event_fn *on_state_change; /* called instead of on_event for STATE; NULL: on_event is */
+    duct_event_fn *on_error;        /* likewise for ERROR */
 };
 
 #define DUCT_CONTEXT_OPTIONS_INIT DUCT_SIZED(struct duct_context_options)

@@ -29,6 +29,8 @@ enum duct_event_type {
     DUCT_EVENT_CLOSED        /* peer closed in order, everything it sent was received; once */
 };
 
+/* A pipe is CONNECTED, then DISCONNECTED or CLOSED. One with reconnect=1 is DISCONNECTED between attempts to dial
+ * again, RECONNECTING during one, and CLOSED when it is over for good. */
 enum duct_state {
     DUCT_STATE_CONNECTING = 1,
     DUCT_STATE_CONNECTED,
@@ -40,7 +42,7 @@ enum duct_state {
 struct duct_event {
     enum duct_event_type type;
     enum duct_state state; /* STATE: the new one */
-    enum duct_err err;     /* ERROR, and STATE to DISCONNECTED or CLOSED: why */
+    enum duct_err err;     /* ERROR, and STATE to DISCONNECTED, RECONNECTING or CLOSED: why */
     struct duct_pipe *pipe;
     struct duct_listener *listener;
     void *user; /* the pipe's or listener's */

@@ -101,6 +101,15 @@ struct duct_options {
     /* Streams. */
     enum duct_flag_option reuse_port; /* [reuseport] tcp: several listeners share the address, and the
                                          kernel shares out who dials; no */
+
+    /* Coming back: duct_dial() only; duct(7) says what that means for messages. */
+    enum duct_flag_option reconnect; /* [reconnect] dial again when the peer is lost; no */
+    int64_t pause_ns;                /* [pause] the longest that the first pause before dialling again lasts;
+                                        doubled for each further, of each at least half; 100 ms */
+    int64_t pause_max_ns;            /* [pause_max] the longest of all pauses; 10 s */
+    uint32_t attempts_max;           /* [attempts] to dial, in a row, before the pipe ends; 0: for ever */
+    uint64_t downtime_bytes_max;     /* [downtime_buffer] what may be sent while there is no peer, in bytes with
+                                        some 100 for each message; 0: nothing, a send waits or gives AGAIN */
 };
 
 #define DUCT_OPTIONS_INIT DUCT_SIZED(struct duct_options)

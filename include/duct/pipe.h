@@ -176,6 +176,12 @@ struct duct_pipe_info {
     uint64_t undelivered_out; /* messages sent, and not released by the other end */
     uint64_t undelivered_in;  /* messages the other end sent, and this one did not release */
     char choice[DUCT_REASON_MAX]; /* why auto:// took that scheme; "" for other addresses */
+    uint32_t reconnects;      /* 1: the pipe dials again when it loses its peer */
+    uint32_t attempts;        /* begun since it lost it */
+    enum duct_err lost;       /* why the last session that ended did; DUCT_OK: none has */
+    enum duct_err cause;      /* why the state is so: the loss, or the last attempt's failure */
+    uint64_t kept_msgs;       /* in the downtime buffer */
+    uint64_t kept_bytes;      /* and what they take of it, loans from it included */
 };
 
 #define DUCT_PIPE_INFO_INIT DUCT_SIZED(struct duct_pipe_info)

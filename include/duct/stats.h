@@ -36,6 +36,11 @@ struct duct_pipe_stats {
     uint64_t pool_grown;       /* segments added to this side's pool */
     uint64_t chose_shared;     /* times auto:// took shared memory */
     uint64_t chose_stream;     /* times it took the stream */
+    uint64_t sessions;         /* times there was a peer, of a pipe that reconnects */
+    uint64_t redials;          /* attempts to dial again */
+    uint64_t lost_msgs;        /* sent in a session that ended, and not known to have been taken: no fewer
+                                  than were lost, and more by those whose taking was not heard of */
+    uint64_t lost_received;    /* arrived in a session that ended, and not received when the next one ended */
 };
 
 #define DUCT_PIPE_STATS_INIT DUCT_SIZED(struct duct_pipe_stats)

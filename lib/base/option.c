@@ -41,6 +41,11 @@ const struct di_option di_option_table[] = {
     {"durable", DI_KIND_FLAG, FIELD(durable), DUCT_NO, DUCT_YES, DUCT_NO, NULL},
     [DI_OPTION_DIR] = {"dir", DI_KIND_PATH, FIELD(dir), 0, 0, 0, NULL},
     {"reuseport", DI_KIND_FLAG, FIELD(reuse_port), DUCT_NO, DUCT_YES, DUCT_NO, NULL},
+    {"reconnect", DI_KIND_FLAG, FIELD(reconnect), DUCT_NO, DUCT_YES, DUCT_NO, NULL},
+    {"pause", DI_KIND_TIME, FIELD(pause_ns), 1, INT64_MAX, 100 * DUCT_MILLISECOND, NULL},
+    {"pause_max", DI_KIND_TIME, FIELD(pause_max_ns), 1, INT64_MAX, 10 * DUCT_SECOND, NULL},
+    {"attempts", DI_KIND_COUNT, FIELD(attempts_max), 0, UINT32_MAX, 0, NULL},
+    {"downtime_buffer", DI_KIND_SIZE, FIELD(downtime_bytes_max), 0, SIZE_LIMIT, 0, NULL},
 };
 
 _Static_assert(sizeof di_option_table / sizeof di_option_table[0] <= DI_OPTION_ROWS_MAX,

@@ -307,6 +307,19 @@ static enum duct_err check_pool(struct merge *m)
     return DUCT_OK;
 }
 
+/* A pause that was set alone takes the other along. */
+static enum duct_err check_reconnect(struct merge *m)
+{
+    if (m->o.pause_max_ns < m->o.pause_ns)
+        return refuse_at(m, 0, "pause_max=%" PRId64 "ns: expected at least pause, %" PRId64 "ns",
+                         m->o.pause_max_ns, m->o.pause_ns);
+    if (m->o.reconnect == DUCT_YES && m->o.durable == DUCT_YES)
+        return refuse_at(m, 0,
+                         "reconnect=1 with durable=1: expected one of them; a durable pipe goes on "
+                         "without its peer by itself");
+    return DUCT_OK;
+}
+
 static enum duct_err merge_all(struct merge *m, const struct duct_options *given, unsigned cpus)
 {
     enum duct_err err = given != NULL ? take_struct(m, given) : DUCT_OK;
@@ -320,6 +333,8 @@ static enum duct_err merge_all(struct merge *m, const struct duct_options *given
         err = check_each(m);
     if (err == DUCT_OK)
         err = check_pool(m);
+    if (err == DUCT_OK)
+        err = check_reconnect(m);
     m->explicit_spin |= m->o.spin_ns != 0;
     /* On one core the peer cannot run while we spin. */
     if (!m->explicit_spin)

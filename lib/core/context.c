@@ -79,8 +79,12 @@ enum duct_err di_context_open_over(struct duct_context **context, struct di_io *
     di_list_init(&made->pipes);
     di_list_init(&made->listeners);
     di_list_init(&made->active);
+    di_list_init(&made->chores);
     di_stack_init(&made->posts);
     made->on_event = options->on_event;
+    made->on_state_change =
+        options->on_state_change != NULL ? options->on_state_change : options->on_event;
+    made->on_error = options->on_error != NULL ? options->on_error : options->on_event;
     made->user = options->user;
     made->magic = DI_CONTEXT_MAGIC;
     *context = made;
@@ -137,6 +141,29 @@ void di_context_run_posts(struct duct_context *context)
         post->run(post);
         node = next;
     }
+}
+
+static void run_chores(struct duct_context *context)
+{
+    struct di_list turn;
+
+    if (di_list_empty(&context->chores))
+        return;
+    di_list_init(&turn);
+    di_list_splice(&turn, &context->chores);
+    while (!di_list_empty(&turn)) {
+        struct di_chore *chore = di_container(turn.next, struct di_chore, link);
+        di_list_remove(&chore->link);
+        di_list_append(&context->chores, &chore->link);
+        chore->run(chore);
+    }
+}
+
+/* What is due between two turns of the loop. */
+static void between_turns(struct duct_context *context)
+{
+    di_context_run_posts(context);
+    run_chores(context);
 }
 
 void di_context_post(struct duct_context *context, struct di_post *post)
@@ -243,11 +270,11 @@ enum duct_err di_context_sleep(struct duct_context *context, int64_t deadline)
      * does not. */
     bool waits = deadline != 0;
 
-    di_context_run_posts(context);
+    between_turns(context);
     if (waits && di_request_take(&context->cancel))
         return DUCT_ECANCELED;
     enum duct_err err = di_io_wait(context->io, deadline);
-    di_context_run_posts(context);
+    between_turns(context);
     if (waits && di_request_take(&context->cancel))
         return DUCT_ECANCELED;
     if (err == DUCT_EAGAIN && deadline != 0)
@@ -262,9 +289,9 @@ bool di_context_over(struct duct_context *context, int64_t deadline)
 
 enum duct_err di_context_reap(struct duct_context *context)
 {
-    di_context_run_posts(context);
+    between_turns(context);
     enum duct_err err = di_io_wait(context->io, 0);
-    di_context_run_posts(context);
+    between_turns(context);
     /* It may have taken the wake by which the exported descriptor is readable. */
     di_context_signal(context);
     return err;
@@ -297,7 +324,10 @@ bool di_context_busy(struct duct_context *context)
 
 void di_context_signal(struct duct_context *context)
 {
-    if (context->exported && di_context_busy(context))
+    if (!context->exported)
+        return;
+    run_chores(context);
+    if (di_context_busy(context))
         di_io_wake(context->io);
 }
 

@@ -34,12 +34,22 @@ struct duct_context {
     bool pipes_first;  /* whose turn it was to be reported first */
     bool exported;     /* duct_context_fd() was called */
     duct_event_fn *on_event;
+    duct_event_fn *on_state_change, *on_error; /* on_event, if none was given */
     void *user;
+    struct di_list chores; /* struct di_chore: what is to be done between two turns of the loop */
 
     _Atomic uint32_t cancel; /* duct_context_cancel() not yet seen */
     _Atomic uint32_t woken;  /* duct_context_wake() not yet seen */
     struct di_stack posts;   /* struct di_post, from other threads */
     _Atomic uint32_t posted;
+};
+
+/* Something the owner's thread has to do, but not amid what it is doing. Runs before and after each turn of the
+ * loop, and again as long as it is in the context's list: it takes itself out. Whatever it changes it follows by
+ * di_io_wake(), or the context might sleep on it. */
+struct di_chore {
+    struct di_list link;
+    void (*run)(struct di_chore *chore);
 };
 
 /* Something another thread wants done by the owner; in the queue once at most. */

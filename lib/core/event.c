@@ -30,8 +30,24 @@ static void report(struct round *round, enum duct_event_type type, struct duct_p
         return;
     round->events[round->count++] = (struct duct_event){
         .type = type, .state = pipe->state, .err = pipe->end, .pipe = pipe, .user = pipe->user};
-    if (type == DUCT_EVENT_STATE && pipe->end == DUCT_OK)
-        round->events[round->count - 1].err = pipe->state_why;
+}
+
+/* Changes of state that were not told yet: most pipes have had one, one that reconnects several. */
+static void report_changes(struct round *round, struct duct_pipe *pipe)
+{
+    while ((pipe->pending & DI_PENDING_STATE) && !full(round)) {
+        enum duct_state state = pipe->state;
+        enum duct_err why = pipe->end != DUCT_OK ? pipe->end : pipe->state_why;
+        bool more = pipe->ops->change != NULL && pipe->ops->change(pipe, &state, &why);
+        if (!more)
+            pipe->pending &= ~(uint32_t)DI_PENDING_STATE;
+        if (pipe->watch & DUCT_WATCH_STATE)
+            round->events[round->count++] = (struct duct_event){.type = DUCT_EVENT_STATE,
+                                                                .state = state,
+                                                                .err = why,
+                                                                .pipe = pipe,
+                                                                .user = pipe->user};
+    }
 }
 
 unsigned di_pipe_wanted(const struct duct_pipe *pipe)
@@ -68,13 +84,9 @@ static void report_pipe(struct round *round, struct duct_pipe *pipe)
 {
     unsigned want = di_pipe_wanted(pipe);
 
-    if (pipe->pending & DI_PENDING_STATE) {
-        if (full(round))
-            return;
-        pipe->pending &= ~(uint32_t)DI_PENDING_STATE;
-        if (pipe->watch & DUCT_WATCH_STATE)
-            report(round, DUCT_EVENT_STATE, pipe);
-    }
+    report_changes(round, pipe);
+    if (pipe->pending & DI_PENDING_STATE)
+        return;
     if (pipe->end != DUCT_OK) {
         report_end(round, pipe);
         return;
@@ -199,6 +211,13 @@ enum duct_err duct_context_wait(struct duct_context *context, struct duct_event 
     return err;
 }
 
+static duct_event_fn *callback_for(const struct duct_context *context, enum duct_event_type type)
+{
+    if (type == DUCT_EVENT_STATE)
+        return context->on_state_change;
+    return type == DUCT_EVENT_ERROR ? context->on_error : context->on_event;
+}
+
 enum duct_err duct_context_run(struct duct_context *context, int64_t timeout_ns)
 {
     struct duct_event event;
@@ -213,7 +232,7 @@ enum duct_err duct_context_run(struct duct_context *context, int64_t timeout_ns)
     err = duct_context_wait(context, &event, 1, &count, timeout_ns);
     if (err == DUCT_OK && count == 1) {
         context->running = true;
-        context->on_event(context->user, &event);
+        callback_for(context, event.type)(context->user, &event);
         context->running = false;
     }
     return err;

@@ -5,6 +5,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/system.h"
+#include "lib/core/reconnect.h"
 
 /*
  * The life of a pipe: dial, split, move, end, close; and what can be asked about it.
@@ -90,20 +91,32 @@ void di_pipe_chosen(struct duct_pipe *pipe, bool shared, const char *why)
            choice->why);
 }
 
-void di_pipe_end(struct duct_pipe *pipe, enum duct_err why)
+void di_pipe_activate_outer(struct duct_pipe *pipe)
 {
-    if (pipe->end != DUCT_OK)
-        return;
+    di_pipe_activate(pipe->outer);
+}
+
+void di_pipe_end_quietly(struct duct_pipe *pipe, enum duct_err why)
+{
     pipe->end = why;
     pipe->state = why == DUCT_ECLOSED ? DUCT_STATE_CLOSED : DUCT_STATE_DISCONNECTED;
     pipe->pending |= DI_PENDING_STATE | DI_PENDING_END;
     di_pipe_activate(pipe);
-    if (why != DUCT_ECORRUPT)
-        return;
     /* Nothing more is read of such a peer, nor sent to it. */
-    pipe->can = 0;
-    di_log(DUCT_LOG_WARN, "a pipe was closed because its peer broke the protocol: %s",
-           duct_err_detail());
+    if (why == DUCT_ECORRUPT)
+        pipe->can = 0;
+}
+
+void di_pipe_end(struct duct_pipe *pipe, enum duct_err why)
+{
+    if (pipe->end != DUCT_OK)
+        return;
+    di_pipe_end_quietly(pipe, why);
+    if (why == DUCT_ECORRUPT)
+        di_log(DUCT_LOG_WARN, "a pipe was closed because its peer broke the protocol: %s",
+               duct_err_detail());
+    if (pipe->outer != NULL)
+        di_reconnect_inner_ended(pipe->outer);
 }
 
 /* Runs the context until the dial is through, it failed, or its time is over. */
@@ -130,11 +143,27 @@ static enum duct_err dial_wait(struct duct_context *context, const struct di_tra
     }
 }
 
+/* The pipe becomes one that dials again; or none, if there is no memory for that. */
+static enum duct_err reconnecting(struct duct_pipe **pipe, const struct di_transport *transport,
+                                  const struct di_url *url, const struct di_options *options,
+                                  int64_t began)
+{
+    struct duct_pipe *made = *pipe;
+    enum duct_err err = di_reconnect_open(pipe, made, transport, url, options, began);
+
+    if (err != DUCT_OK) {
+        di_pipe_unlink(made);
+        made->ops->close(made, 0, "");
+    }
+    return err;
+}
+
 enum duct_err duct_dial(struct duct_pipe **pipe, const char *url,
                         const struct duct_options *options)
 {
     struct duct_context *context = options != NULL && options->size >= 16 ? options->context : NULL;
     struct di_options merged;
+    struct duct_pipe *made;
     struct di_url parsed;
     void *dial;
     enum duct_err err;
@@ -154,12 +183,17 @@ enum duct_err duct_dial(struct duct_pipe **pipe, const char *url,
     if ((err = di_options_merge(&merged, options, &parsed,
                                 transport->costly_looks ? 1 : di_cpus())) != DUCT_OK)
         return err;
+    int64_t began = di_io_now(context->io);
     err = transport->dial(context, &parsed, &merged, &dial);
     if (err == DUCT_OK) {
-        err = dial_wait(context, transport, dial, url, merged.o.dial_ns, pipe);
+        err = dial_wait(context, transport, dial, url, merged.o.dial_ns, &made);
         transport->dial_ops->close(dial);
+        if (err == DUCT_OK && merged.o.reconnect == DUCT_YES)
+            err = reconnecting(&made, transport, &parsed, &merged, began);
         di_context_signal(context);
     }
+    if (err == DUCT_OK)
+        *pipe = made;
     di_options_fini(&merged);
     return err;
 }

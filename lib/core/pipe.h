@@ -47,7 +47,8 @@ struct duct_pipe {
     void *user;
     bool exported; /* duct_pipe_fd() was called */
     struct di_choice choice;
-    size_t bytes; /* of the whole struct */
+    size_t bytes;            /* of the whole struct */
+    struct duct_pipe *outer; /* the one the program holds, if that is not this: reconnect.h */
     struct di_list link;
     struct di_list active;
 };
@@ -59,10 +60,17 @@ struct duct_pipe *di_pipe_alloc(size_t size, struct duct_context *context,
 void di_pipe_unlink(struct duct_pipe *pipe);
 void di_pipe_free(struct duct_pipe *pipe);
 
+/* As di_pipe_activate(), of the pipe that holds this one. */
+void di_pipe_activate_outer(struct duct_pipe *pipe);
+
 /* Something may have happened: the pipe is looked at by the next round of events. */
 static inline void di_pipe_activate(struct duct_pipe *pipe)
 {
-    if (!di_list_linked(&pipe->active))
+    if (di_list_linked(&pipe->active))
+        return;
+    if (__builtin_expect(pipe->outer != NULL, 0))
+        di_pipe_activate_outer(pipe);
+    else
         di_list_append(&pipe->context->active, &pipe->active);
 }
 
@@ -74,6 +82,9 @@ void di_pipe_chosen(struct duct_pipe *pipe, bool shared, const char *why);
 
 /* The pipe has ended; the first reason stands. Called by the transport, in the context's thread. */
 void di_pipe_end(struct duct_pipe *pipe, enum duct_err why);
+
+/* As di_pipe_end(), of the pipe that the program holds, where that was said of its inner one. */
+void di_pipe_end_quietly(struct duct_pipe *pipe, enum duct_err why);
 
 enum duct_err di_pipe_check_slow(struct duct_pipe *pipe, unsigned can);
 

@@ -6,5 +6,9 @@ target_sources(duct_lib PRIVATE
   core/message.c
   core/pipe.c
   core/pipe_io.c
+  core/reconnect.c
+  core/reconnect_loan.c
+  core/reconnect_ops.c
+  core/reconnect_out.c
   core/wait.c
 )

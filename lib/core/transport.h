@@ -96,6 +96,14 @@ struct di_pipe_ops {
     /* Looks at the kernel's news for this pipe (its control channel): may call di_pipe_end(). */
     void (*look)(struct duct_pipe *pipe);
 
+    /* The next change of state that was not reported yet; true if there are more. NULL: there is never more than
+     * what the pipe says of itself. */
+    bool (*change)(struct duct_pipe *pipe, enum duct_state *state, enum duct_err *why);
+
+    /* Messages that were sent, and that the peer's program is not known to have taken: no fewer, but maybe more
+     * than are lost if the pipe is. NULL: a pipe that never reconnects. */
+    uint64_t (*untaken)(struct duct_pipe *pipe);
+
     /* The pipe belongs to another context from now on: detach is called on the old one, then
      * pipe->context is changed, then attach. */
     void (*detach)(struct duct_pipe *pipe);

@@ -315,7 +315,16 @@ struct callback {
     struct side *side;
     unsigned readable;
     unsigned ended;
+    unsigned states;
 };
+
+static void on_state_change(void *user, const struct duct_event *event)
+{
+    struct callback *c = user;
+
+    CHECK(c->side, event->type == DUCT_EVENT_STATE);
+    c->states++;
+}
 
 static void on_event(void *user, const struct duct_event *event)
 {
@@ -326,6 +335,7 @@ static void on_event(void *user, const struct duct_event *event)
     struct duct_pipe *pipe;
     size_t count;
 
+    CHECK(s, event->type != DUCT_EVENT_STATE);
     if (event->type == DUCT_EVENT_READABLE) {
         c->readable++;
         GIVES(s, duct_context_wait(s->context, &other, 1, &count, 0), DUCT_EINVAL);
@@ -357,6 +367,7 @@ static void callbacks(struct side *s)
 
     options.io = s->io;
     options.on_event = on_event;
+    options.on_state_change = on_state_change;
     options.user = &c;
     OK(s, duct_context_open(&s->context, &options));
     side_listen(s, s->bare);
@@ -364,7 +375,7 @@ static void callbacks(struct side *s)
     side_accept(s);
     while (c.ended == 0)
         OK(s, duct_context_run(s->context, SOON));
-    CHECK(s, c.readable >= 1 && c.ended == 1);
+    CHECK(s, c.readable >= 1 && c.ended == 1 && c.states >= 1);
     GIVES(s, duct_context_run(s->context, 0), DUCT_EAGAIN);
     GIVES(s, duct_context_run(s->context, A_BIT), DUCT_ETIMEOUT);
 }

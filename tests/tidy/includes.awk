@@ -5,7 +5,7 @@
 #     |                    /        \          examples, like tools, only the public headers.
 #     |                 lib/       shm/
 #     |       base <- io <- core     (of lib only base)
-#     |       base <- protocol
+#     |       base <- protocol <- core
 #     +---------> include/duct/
 BEGIN {
 	# For each room: the folders it may include by "…", its own among them.
@@ -13,7 +13,7 @@ BEGIN {
 	may["lib/base"] = "lib/base"
 	may["lib/io"] = "lib/base lib/io"
 	may["lib/protocol"] = "lib/base lib/protocol"
-	may["lib/core"] = "lib/base lib/io lib/core"
+	may["lib/core"] = "lib/base lib/io lib/protocol lib/core"
 	may["shm"] = "lib/base shm"
 	may["transports"] = "lib/base lib/io lib/protocol lib/core shm transports"
 	may["tools"] = "tools"

@@ -58,6 +58,24 @@ Test(options, defaults)
     cr_assert_eq(o.backlog, 128);
 }
 
+Test(options, of_a_pipe_that_comes_back)
+{
+    struct duct_options o = merged_from("shm://x");
+    cr_assert_eq(o.reconnect, DUCT_NO);
+    cr_assert_eq(o.pause_ns, 100 * DUCT_MILLISECOND);
+    cr_assert_eq(o.pause_max_ns, 10 * DUCT_SECOND);
+    cr_assert_eq(o.attempts_max, 0);
+    cr_assert_eq(o.downtime_bytes_max, 0);
+    o = merged_from("tcp://x:1?reconnect=1&pause=1ms&pause_max=2ms&attempts=7&downtime_buffer=1m");
+    cr_assert_eq(o.reconnect, DUCT_YES);
+    cr_assert_eq(o.pause_ns, DUCT_MILLISECOND);
+    cr_assert_eq(o.pause_max_ns, 2 * DUCT_MILLISECOND);
+    cr_assert_eq(o.attempts_max, 7);
+    cr_assert_eq(o.downtime_bytes_max, 1 << 20);
+    refused(NULL, "shm://x?pause=11s", "pause_max", "at least", "11000000000");
+    refused(NULL, "shm://x?reconnect=1&durable=1", "reconnect=1", "durable=1", "one of them");
+}
+
 Test(options, no_address_at_all)
 {
     struct di_options merged;
