@@ -41,6 +41,9 @@ enum duct_err stream_open(struct stream **out, int fd, const struct stream_schem
         .message_max = smaller(shake->own.message_max, shake->peer.message_max)};
     stream->frame_max = shake->peer.frame_max;
     stream->loans.stream = stream;
+    stream->heartbeat_ns = options->heartbeat_ns;
+    stream->heartbeat_missed = options->heartbeat_missed;
+    stream->reassembly_ns = options->reassembly_ns;
     di_sendq_init(&stream->queue, (size_t)options->pool);
     *out = stream;
     return DUCT_OK;

@@ -10,7 +10,9 @@
 
 #include "lib/base/error.h"
 #include "lib/core/pipe.h"
+#include "lib/core/sweep.h"
 #include "lib/protocol/handshake.h"
+#include "lib/protocol/heartbeat.h"
 #include "lib/protocol/sendq.h"
 #include "lib/protocol/wire.h"
 #include "transports/stream_in.h"
@@ -75,6 +77,11 @@ struct stream {
     struct di_wire_rules rules; /* for what arrives */
     uint32_t frame_max;         /* of what leaves */
 
+    /* Patience. */
+    int64_t heartbeat_ns; /* 0: none */
+    uint32_t heartbeat_missed;
+    int64_t reassembly_ns;
+
     /* What leaves. */
     struct di_sendq queue;
     uint32_t seq;       /* of the next message */
@@ -113,6 +120,8 @@ struct stream_pipe {
     struct stream_in *in; /* the receiving half, or NULL */
     struct stream_op_slot ops[STREAM_OPS];
     struct iovec pieces[2]; /* of a receive in flight */
+    struct di_sweep_entry beat_entry, whole_entry;
+    struct di_heartbeat beat;
     bool closing;
     bool detaching;
     unsigned in_flight;
@@ -242,6 +251,19 @@ bool stream_parse(struct stream_pipe *sp);
 
 /* The peer broke the protocol: ends the pipe, and tells it. The reason is in the detail. */
 void stream_corrupt(struct stream_pipe *sp);
+
+/* ---- stream_life.c: whether the peer is there, and goes on ---- */
+
+/* The handle came to a context, and leaves it. */
+void stream_life_start(struct stream_pipe *sp);
+void stream_life_stop(struct stream_pipe *sp);
+
+/* Of a message in several frames the first is there; and the last. */
+void stream_message_begun(struct stream_pipe *sp);
+static inline void stream_message_complete(struct stream_pipe *sp)
+{
+    di_sweep_remove(&sp->whole_entry);
+}
 
 /* ---- stream_wait.c: the loop's side ---- */
 

@@ -72,8 +72,13 @@ void stream_send_note(struct stream_pipe *sp, enum di_frame_type type, uint64_t 
 {
     struct di_frame frame = {.type = (uint8_t)type, .tag = tag};
 
+    struct di_sendq *queue = &sp->stream->queue;
+
     stream_lock(sp->stream);
-    if (!sp->stream->hung_up)
+    /* Who asks and does not read the answers gets no more of them than there is room for. */
+    bool answer = type == DI_FRAME_PONG || type == DI_FRAME_ACK;
+    bool room = !answer || queue->bytes < queue->limit + STREAM_MORE_MAX;
+    if (room && !sp->stream->hung_up)
         put_frame(sp, &frame, NULL);
     stream_unlock(sp->stream);
 }

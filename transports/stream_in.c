@@ -217,6 +217,7 @@ void stream_in_arrived(struct stream_in *in, size_t bytes, const struct iovec *p
 {
     size_t room = 0;
 
+    in->arrived += bytes;
     for (uint32_t i = 0; i < count; i++)
         room += pieces[i].iov_len;
     in->more = bytes == room;

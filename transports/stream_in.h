@@ -89,6 +89,7 @@ struct stream_in {
     uint32_t seq;    /* of the next message */
     uint32_t taken;  /* messages the program has taken */
     uint64_t msgs, bytes;
+    uint64_t arrived; /* bytes of anything: a sign of life */
 };
 
 enum duct_err stream_in_open(struct stream_in **in, uint32_t held_max) DUCT_NODISCARD;

@@ -143,6 +143,8 @@ static bool start_message(struct stream_pipe *sp, size_t there)
     in->first = *f;
     in->filled = 0;
     open_frame(in);
+    if (!all)
+        stream_message_begun(sp);
     return true;
 }
 
@@ -188,6 +190,8 @@ bool stream_parse(struct stream_pipe *sp)
         else if (in->block != NULL && in->in_frame) {
             if (!fill_block(in))
                 return false;
+            if (in->whole)
+                stream_message_complete(sp);
         } else if (!take_frame(sp)) {
             return false;
         }

@@ -376,6 +376,7 @@ void stream_pipe_attach(struct duct_pipe *pipe)
         stream->stir[half] = &sp->stir;
         pthread_mutex_unlock(&stream->lock);
     }
+    stream_life_start(sp);
     if (sp->sends && stream->queue.bytes > 0)
         stream_push(sp);
 }
@@ -404,6 +405,7 @@ void stream_pipe_detach(struct duct_pipe *pipe)
     struct stream_pipe *sp = stream_of(pipe);
 
     sp->detaching = true;
+    stream_life_stop(sp);
     unstir(sp);
     cancel_all(sp);
     /* Cancelling does not wait for anybody but the kernel. */
@@ -425,6 +427,7 @@ void stream_pipe_close(struct duct_pipe *pipe, uint32_t code, const char *text)
     struct duct_context *context = pipe->context;
 
     unstir(sp);
+    stream_life_stop(sp);
     sp->closing = true;
     /* It is off its context's lists, and stays so. */
     if (pipe->end == DUCT_OK)

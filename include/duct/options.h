@@ -102,6 +102,13 @@ struct duct_options {
     enum duct_flag_option reuse_port; /* [reuseport] tcp: several listeners share the address, and the
                                          kernel shares out who dials; no */
 
+    int64_t heartbeat_ns;      /* [heartbeat] over streams: judge each so often whether the peer is there, and send
+                                  something if nobody else does; the call that runs the loop must come as often,
+                                  on both sides; 0: never */
+    uint32_t heartbeat_missed; /* [heartbeat_missed] silent ones after which the pipe ends with PEER; 3 */
+    int64_t reassembly_ns;     /* [reassembly] for all of a message that comes in several frames; the pipe ends with
+                                  TIMEOUT; 30 s */
+
     /* Coming back: duct_dial() only; duct(7) says what that means for messages. */
     enum duct_flag_option reconnect; /* [reconnect] dial again when the peer is lost; no */
     int64_t pause_ns;                /* [pause] the longest that the first pause before dialling again lasts;

@@ -13,6 +13,7 @@
 #include "lib/base/system.h"
 #include "lib/core/listener.h"
 #include "lib/core/pipe.h"
+#include "lib/core/sweep.h"
 
 /*
  * Contexts: opening, closing, ownership, and what other threads ask of them. Waiting for events is
@@ -80,6 +81,7 @@ enum duct_err di_context_open_over(struct duct_context **context, struct di_io *
     di_list_init(&made->listeners);
     di_list_init(&made->active);
     di_list_init(&made->chores);
+    di_sweep_init(made);
     di_stack_init(&made->posts);
     made->on_event = options->on_event;
     made->on_state_change =

@@ -21,6 +21,12 @@
 #define DI_LIVE_CLOSED \
     0x6465736f6c636431ull /* a closed object, kept by debug builds to be recognised */
 
+/* Deadlines of idle pipes: lib/core/sweep.h. */
+struct di_sweep {
+    struct di_list entries; /* struct di_sweep_entry, the earliest first */
+    struct di_io_op timer;
+};
+
 struct duct_context {
     uint64_t magic;
     _Atomic uintptr_t thread; /* the owner: di_thread_self() */
@@ -36,6 +42,7 @@ struct duct_context {
     duct_event_fn *on_event;
     duct_event_fn *on_state_change, *on_error; /* on_event, if none was given */
     void *user;
+    struct di_sweep sweep;
     struct di_list chores; /* struct di_chore: what is to be done between two turns of the loop */
 
     _Atomic uint32_t cancel; /* duct_context_cancel() not yet seen */

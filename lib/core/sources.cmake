@@ -10,5 +10,6 @@ target_sources(duct_lib PRIVATE
   core/reconnect_loan.c
   core/reconnect_ops.c
   core/reconnect_out.c
+  core/sweep.c
   core/wait.c
 )

@@ -12,6 +12,7 @@
 
 #include "lib/protocol/handshake.h"
 #include "lib/protocol/wire.h"
+#include "transports/stream.h"
 
 /*
  * Peers of tcp:// that are none, or break the rules after the handshake: each is turned away or closed by itself,
@@ -269,6 +270,90 @@ Test(stream_frames, an_end_without_a_word_is_a_death)
     cr_assert_eq(duct_recv(raw.pipe, &msg, 5 * DUCT_SECOND), DUCT_OK);
     cr_assert_eq(duct_msg_release(&msg), DUCT_OK);
     cr_assert_eq(duct_recv(raw.pipe, &msg, 5 * DUCT_SECOND), DUCT_EPEER);
+    close_all();
+}
+
+/* ---- Peers that go on and come to no end, or say nothing at all ---- */
+
+Test(stream_frames, a_message_that_never_completes_has_its_time)
+{
+    struct duct_pipe_info info = DUCT_PIPE_INFO_INIT;
+    struct duct_msg msg;
+
+    listen_with("?reassembly=30ms");
+    struct raw good = meet(), bad = meet();
+    /* One that was complete in time, and after it nothing. */
+    struct di_frame frame = frame_of(&good, 1000);
+    frame.whole = 2000;
+    say_frame(&good, &frame, 1000);
+    frame.offset = 1000;
+    say_frame(&good, &frame, 1000);
+    cr_assert_eq(duct_recv(good.pipe, &msg, 5 * DUCT_SECOND), DUCT_OK);
+    cr_assert_eq(duct_msg_release(&msg), DUCT_OK);
+    /* One of which a byte comes now and then, inside the loop's turns. */
+    frame = frame_of(&bad, 1000);
+    frame.whole = 60000;
+    say_frame(&bad, &frame, 1000);
+    frame.offset = 1000;
+    frame.size = 50000;
+    unsigned char header[DI_WIRE_HEADER];
+    di_wire_put(header, &frame);
+    say(bad.fd, header, sizeof(header));
+    for (int i = 0; i < 5000 && info.end == DUCT_OK; i++) {
+        (void)!send(bad.fd, "p", 1, MSG_NOSIGNAL);
+        cr_assert_eq(duct_recv(bad.pipe, &msg, 2 * DUCT_MILLISECOND), DUCT_ETIMEOUT);
+        cr_assert_eq(duct_pipe_info(bad.pipe, &info), DUCT_OK);
+    }
+    cr_assert_eq(info.end, DUCT_ETIMEOUT);
+    cr_assert_eq(duct_pipe_info(good.pipe, &info), DUCT_OK);
+    cr_assert_eq(info.end, DUCT_OK);
+    close(good.fd);
+    close(bad.fd);
+    close_all();
+}
+
+Test(stream_frames, a_peer_that_answers_no_ping_is_gone)
+{
+    unsigned char bytes[DI_WIRE_HEADER];
+    struct di_frame frame;
+    struct duct_msg msg;
+
+    listen_with("?heartbeat=5ms&heartbeat_missed=2");
+    struct raw raw = meet();
+    cr_assert_eq(duct_recv(raw.pipe, &msg, 5 * DUCT_SECOND), DUCT_EPEER);
+    cr_assert_not_null(strstr(duct_err_detail(), "silent"), "%s", duct_err_detail());
+    const struct di_wire_rules rules = {
+        .session = (uint32_t)raw.session, .frame_max = 65536, .message_max = 65536};
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(recv(raw.fd, bytes, sizeof(bytes), MSG_WAITALL), sizeof(bytes));
+        cr_assert_eq(di_wire_get(&frame, bytes, &rules), DUCT_OK);
+        cr_assert_eq(frame.type, DI_FRAME_PING);
+    }
+    close(raw.fd);
+    close_all();
+}
+
+/* Answers that nobody reads are not kept without end. */
+Test(stream_frames, a_flood_of_pings_is_answered_as_far_as_it_is_read)
+{
+    enum { PINGS = 300000, AT_ONCE = 1000 };
+    static unsigned char bytes[AT_ONCE * DI_WIRE_HEADER];
+    struct duct_msg msg;
+
+    listen_with("");
+    struct raw raw = meet();
+    struct di_frame frame = {.type = DI_FRAME_PING, .session = (uint32_t)raw.session};
+    for (size_t i = 0; i < AT_ONCE; i++)
+        di_wire_put(bytes + i * DI_WIRE_HEADER, &frame);
+    const struct stream *stream = stream_of(raw.pipe)->stream;
+    for (size_t sent = 0; sent < PINGS * (size_t)DI_WIRE_HEADER;) {
+        size_t at = sent % sizeof(bytes);
+        ssize_t part = send(raw.fd, bytes + at, sizeof(bytes) - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent += part > 0 ? (size_t)part : 0;
+        cr_assert_eq(duct_recv(raw.pipe, &msg, 0), DUCT_EAGAIN);
+        cr_assert_leq(stream->queue.bytes, stream->queue.limit + 2 * STREAM_MORE_MAX);
+    }
+    close(raw.fd);
     close_all();
 }
 

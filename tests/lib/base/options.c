@@ -72,6 +72,13 @@ Test(options, of_a_pipe_that_comes_back)
     cr_assert_eq(o.pause_max_ns, 2 * DUCT_MILLISECOND);
     cr_assert_eq(o.attempts_max, 7);
     cr_assert_eq(o.downtime_bytes_max, 1 << 20);
+    cr_assert_eq(o.heartbeat_ns, 0);
+    cr_assert_eq(o.heartbeat_missed, 3);
+    cr_assert_eq(o.reassembly_ns, 30 * DUCT_SECOND);
+    o = merged_from("uds://@x?heartbeat=1s&heartbeat_missed=5&reassembly=2s");
+    cr_assert_eq(o.heartbeat_ns, DUCT_SECOND);
+    cr_assert_eq(o.heartbeat_missed, 5);
+    cr_assert_eq(o.reassembly_ns, 2 * DUCT_SECOND);
     refused(NULL, "shm://x?pause=11s", "pause_max", "at least", "11000000000");
     refused(NULL, "shm://x?reconnect=1&durable=1", "reconnect=1", "durable=1", "one of them");
 }
