@@ -25,6 +25,7 @@ struct auto_listener {
     struct rendezvous_prover prover;
     struct stream_offers offers;
     bool tcp_first; /* at the next accept */
+    bool shm_stopped;
 };
 
 /* The shared leg shows a nonce. */
@@ -111,6 +112,26 @@ static uint64_t refused(const struct duct_listener *listener)
     return self->shm->refused + self->tcp->refused;
 }
 
+/* Whoever has connected over TCP may still prove that it shares memory, so that goes last. */
+static void shut_down(struct duct_listener *listener)
+{
+    struct auto_listener *self = (struct auto_listener *)listener;
+
+    self->tcp->ops->shut_down(self->tcp);
+}
+
+static uint32_t under_way(struct duct_listener *listener)
+{
+    struct auto_listener *self = (struct auto_listener *)listener;
+    uint32_t tcp = self->tcp->ops->under_way(self->tcp);
+
+    if (tcp == 0 && !self->shm_stopped) {
+        self->shm_stopped = true;
+        self->shm->ops->shut_down(self->shm);
+    }
+    return tcp + self->shm->ops->under_way(self->shm);
+}
+
 static void close_listener(struct duct_listener *listener)
 {
     struct auto_listener *self = (struct auto_listener *)listener;
@@ -121,8 +142,12 @@ static void close_listener(struct duct_listener *listener)
     free(self);
 }
 
-static const struct di_listener_ops listener_ops = {
-    .accept = accept_next, .ready = ready, .refused = refused, .close = close_listener};
+static const struct di_listener_ops listener_ops = {.accept = accept_next,
+                                                    .ready = ready,
+                                                    .refused = refused,
+                                                    .shut_down = shut_down,
+                                                    .under_way = under_way,
+                                                    .close = close_listener};
 
 /* Both of them: this one reports their events. Shared memory first, so that whoever connects over TCP finds it. */
 static enum duct_err listen_both(struct auto_listener *self, struct duct_context *context,

@@ -29,9 +29,6 @@
 /* Handshakes under way at once. Past that one goes: see victim(). */
 #define HALF_OPEN_MAX 64u
 
-/* Turns of the loop in which a listener's wait is taken back: twice as many as the loop may put it off. */
-#define TURNS_MAX 16u
-
 struct shm_listener {
     struct duct_listener listener; /* first */
     struct di_bound bound;
@@ -45,6 +42,7 @@ struct shm_listener {
     uint32_t met_count;
     unsigned parts; /* rendezvous not freed yet, and the operation in flight */
     bool deaf;      /* its socket could not be watched: accept says so, and tries again */
+    bool stopped;   /* takes nobody any more */
     bool closed;
 };
 
@@ -214,35 +212,68 @@ static void submit(struct shm_listener *self)
     di_io_submit(self->listener.context->io, &self->socket_op);
 }
 
-static void on_socket(struct di_io_op *op, int result)
+/* Takes who has connected, up to so many. True: there is nobody more. */
+static bool take(struct shm_listener *self, unsigned most)
 {
-    struct shm_listener *self = di_container(op, struct shm_listener, socket_op);
-
-    unsigned taken = 0;
-    bool emptied = false;
-
-    self->deaf = result == DI_IO_FAILED;
-    while (!self->closed && result >= 0 && taken++ < HALF_OPEN_MAX) {
+    for (unsigned taken = 0; taken < most; taken++) {
         int socket = accept4(self->bound.socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (socket >= 0) {
             DI_CRASH_POINT("accept.taken");
             meet(self, socket);
         } else if (errno == EMFILE || errno == ENFILE) {
             shed(self);
-            break;
+            return false;
         } else if (errno != EINTR && errno != ECONNABORTED) {
-            emptied = errno == EAGAIN;
-            break;
+            return errno == EAGAIN;
         }
     }
-    if (!self->closed && result >= 0) {
+    return false;
+}
+
+/* The address is free for the next listener from here on. */
+static void give_up_socket(struct shm_listener *self)
+{
+    if (self->bound.socket < 0)
+        return;
+    di_io_forget(self->listener.context->io, &self->socket_op);
+    di_names_unbind(&self->bound);
+}
+
+static void on_socket(struct di_io_op *op, int result)
+{
+    struct shm_listener *self = di_container(op, struct shm_listener, socket_op);
+
+    self->deaf = result == DI_IO_FAILED;
+    if (!self->stopped && result >= 0) {
         /* Stopped before EAGAIN, by the bound or for want of something: ask anew, or an edge-triggered
          * loop says nothing of who waits there. */
-        if (!emptied)
+        if (!take(self, HALF_OPEN_MAX))
             di_io_forget(self->listener.context->io, &self->socket_op);
         submit(self);
+    } else if (self->stopped) {
+        give_up_socket(self);
     }
     part_over(self);
+}
+
+static void stop(struct shm_listener *self)
+{
+    self->stopped = true;
+    if (di_listener_recall(&self->listener, &self->socket_op))
+        give_up_socket(self);
+}
+
+static void shut_down(struct duct_listener *listener)
+{
+    struct shm_listener *self = (struct shm_listener *)listener;
+
+    take(self, self->options.o.backlog);
+    stop(self);
+}
+
+static uint32_t under_way(struct duct_listener *listener)
+{
+    return ((struct shm_listener *)listener)->meeting_count;
 }
 
 static enum duct_err accept_next(struct duct_listener *listener, struct duct_pipe **pipe)
@@ -278,7 +309,6 @@ static bool ready(struct duct_listener *listener)
 static void close_listener(struct duct_listener *listener)
 {
     struct shm_listener *self = (struct shm_listener *)listener;
-    struct di_io *io = listener->context->io;
 
     self->closed = true;
     self->parts++;
@@ -289,20 +319,7 @@ static void close_listener(struct duct_listener *listener)
     }
     while (!di_list_empty(&self->meeting))
         drop(self, di_container(self->meeting.next, struct rendezvous, list));
-    di_io_cancel(io, &self->socket_op);
-    enum duct_err err = DUCT_OK;
-    /* A turn that finds other things done, of dialers that hang up, puts off what we have just asked for. */
-    for (unsigned turn = 0; turn < TURNS_MAX && self->socket_op.in_flight && err != DUCT_EOS;
-         turn++)
-        err = di_context_reap(listener->context);
-    if (err == DUCT_EOS)
-        di_log(DUCT_LOG_ERROR,
-               "the context's loop failed; a closed listener stays until it is closed");
-    if (!self->socket_op.in_flight) {
-        di_io_forget(io, &self->socket_op);
-        /* The address is free for the next listener as soon as this returns. */
-        di_names_unbind(&self->bound);
-    }
+    stop(self);
     part_over(self);
 }
 
@@ -324,8 +341,11 @@ void shm_listener_drop(struct duct_listener *listener, struct rendezvous *rendez
     drop((struct shm_listener *)listener, rendezvous);
 }
 
-static const struct di_listener_ops listener_ops = {
-    .accept = accept_next, .ready = ready, .close = close_listener};
+static const struct di_listener_ops listener_ops = {.accept = accept_next,
+                                                    .ready = ready,
+                                                    .shut_down = shut_down,
+                                                    .under_way = under_way,
+                                                    .close = close_listener};
 
 /* Others than our own uid may connect only if the options name them. */
 static bool open_to_others(const struct duct_options *options)

@@ -19,14 +19,17 @@ static void fail(struct stream_pipe *sp, enum duct_err err)
     di_pipe_end(&sp->pipe, err);
 }
 
+static void add_after(struct stream_pipe *sp, struct di_sweep_entry *entry, int64_t time_ns,
+                      int64_t now)
+{
+    di_sweep_add(sp->pipe.context, entry, time_ns > INT64_MAX - now ? INT64_MAX : now + time_ns);
+}
+
 /* ---- Heartbeat ---- */
 
 static void beat_again(struct stream_pipe *sp, int64_t now)
 {
-    int64_t interval = sp->stream->heartbeat_ns;
-
-    di_sweep_add(sp->pipe.context, &sp->beat_entry,
-                 interval > INT64_MAX - now ? INT64_MAX : now + interval);
+    add_after(sp, &sp->beat_entry, sp->stream->heartbeat_ns, now);
 }
 
 static void on_beat(struct di_sweep_entry *entry, int64_t now)
@@ -63,10 +66,7 @@ static void on_beat(struct di_sweep_entry *entry, int64_t now)
 
 static void await_message(struct stream_pipe *sp, int64_t now)
 {
-    int64_t patience = sp->stream->reassembly_ns;
-
-    di_sweep_add(sp->pipe.context, &sp->whole_entry,
-                 patience > INT64_MAX - now ? INT64_MAX : now + patience);
+    add_after(sp, &sp->whole_entry, sp->stream->reassembly_ns, now);
 }
 
 static void on_overdue(struct di_sweep_entry *entry, int64_t now)

@@ -40,6 +40,7 @@ struct stream_listener {
     uint32_t meeting_count;
     uint32_t met_count;
     unsigned parts; /* meetings not freed yet, and the operation in flight */
+    bool stopped;   /* takes nobody any more */
     bool closed;
     int64_t logged_at;
     uint64_t unlogged;
@@ -161,29 +162,68 @@ static void shed(struct stream_listener *self)
     self->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-static void on_socket(struct di_io_op *op, int result)
+/* Takes who has connected, up to so many. True: there may be more. */
+static bool take(struct stream_listener *self, unsigned most)
 {
-    struct stream_listener *self = di_container(op, struct stream_listener, op);
-    struct di_io *io = self->listener.context->io;
-    unsigned taken = 0;
-
-    while (!self->closed && result >= 0 && taken++ < TAKE_MAX) {
-        int fd = di_io_try_accept(io, self->fd);
+    for (unsigned taken = 0; taken < most; taken++) {
+        int fd = di_io_try_accept(self->listener.context->io, self->fd);
         if (fd == -EMFILE || fd == -ENFILE)
             shed(self);
         else if (fd >= 0)
             meet_one(self, fd);
         else
-            break;
+            return false;
     }
-    if (!self->closed && result >= 0) {
+    return true;
+}
+
+/* The address is free for the next listener from here on. */
+static void give_up_socket(struct stream_listener *self)
+{
+    struct di_io *io = self->listener.context->io;
+
+    if (self->fd < 0)
+        return;
+    di_io_forget(io, &self->op);
+    self->scheme->unlisten(io, self->fd, self->state);
+    self->fd = -1;
+}
+
+static void on_socket(struct di_io_op *op, int result)
+{
+    struct stream_listener *self = di_container(op, struct stream_listener, op);
+    struct di_io *io = self->listener.context->io;
+
+    if (!self->stopped && result >= 0) {
         /* Stopped by the bound and not by EAGAIN: ask anew, or an edge-triggered loop says nothing. */
-        if (taken > TAKE_MAX)
+        if (take(self, TAKE_MAX))
             di_io_forget(io, op);
         self->parts++;
         di_io_submit(io, op);
+    } else if (self->stopped) {
+        give_up_socket(self);
     }
     part_over(self);
+}
+
+static void stop(struct stream_listener *self)
+{
+    self->stopped = true;
+    if (di_listener_recall(&self->listener, &self->op))
+        give_up_socket(self);
+}
+
+static void shut_down(struct duct_listener *listener)
+{
+    struct stream_listener *self = (struct stream_listener *)listener;
+
+    take(self, self->options.o.backlog);
+    stop(self);
+}
+
+static uint32_t under_way(struct duct_listener *listener)
+{
+    return ((struct stream_listener *)listener)->meeting_count;
 }
 
 static enum duct_err accept_next(struct duct_listener *listener, struct duct_pipe **pipe)
@@ -208,7 +248,6 @@ static bool ready(struct duct_listener *listener)
 static void close_listener(struct duct_listener *listener)
 {
     struct stream_listener *self = (struct stream_listener *)listener;
-    struct di_io *io = listener->context->io;
 
     self->closed = true;
     self->parts++;
@@ -219,16 +258,7 @@ static void close_listener(struct duct_listener *listener)
     }
     while (!di_list_empty(&self->meeting))
         drop(self, di_container(self->meeting.next, struct stream_meet, list));
-    di_io_cancel(io, &self->op);
-    if (di_context_reap(listener->context) == DUCT_EOS)
-        di_log(DUCT_LOG_ERROR,
-               "the context's loop failed; a closed listener stays until it is closed");
-    if (!self->op.in_flight) {
-        di_io_forget(io, &self->op);
-        /* The address is free for the next listener as soon as this returns. */
-        self->scheme->unlisten(io, self->fd, self->state);
-        self->fd = -1;
-    }
+    stop(self);
     part_over(self);
 }
 
@@ -251,8 +281,11 @@ struct stream_meet *stream_listener_told(struct duct_listener *listener, const u
     return NULL;
 }
 
-static const struct di_listener_ops listener_ops = {
-    .accept = accept_next, .ready = ready, .close = close_listener};
+static const struct di_listener_ops listener_ops = {.accept = accept_next,
+                                                    .ready = ready,
+                                                    .shut_down = shut_down,
+                                                    .under_way = under_way,
+                                                    .close = close_listener};
 
 enum duct_err stream_listen(struct duct_context *context, const struct stream_scheme *scheme,
                             const struct di_url *url, const struct di_options *options,

@@ -184,12 +184,12 @@ static unsigned arm_receiver(struct stream_pipe *sp, unsigned want, bool blockin
     return 0;
 }
 
-/* Asks the peer to say when everything was taken; what it sends meanwhile nobody will receive. */
-static void ask_to_drain(struct stream_pipe *sp)
+/* Asks the peer to say when everything was taken; if this is the end, what it sends meanwhile nobody will receive. */
+static void ask_to_drain(struct stream_pipe *sp, bool end)
 {
     struct stream *stream = sp->stream;
 
-    if (sp->in != NULL)
+    if (sp->in != NULL && end)
         sp->in->discarding = true;
     if (!stream->drain_asked || stream->drain_seq != stream->seq) {
         stream->drain_asked = true;
@@ -211,7 +211,7 @@ unsigned stream_pipe_arm(struct duct_pipe *pipe, unsigned want, bool blocking, e
     if (sp->sends && sp->stream->held_back)
         stream_push(sp);
     if (want & DI_READY_DRAINED)
-        ask_to_drain(sp);
+        ask_to_drain(sp, !blocking);
     if (sp->in != NULL)
         ready |= arm_receiver(sp, want, blocking);
     if (pipe->end != DUCT_OK)

@@ -29,10 +29,21 @@ DUCT_API enum duct_err duct_listen(struct duct_listener **listener, const char *
 /*
  * Takes the next pipe whose handshake is complete. Blocks up to timeout_ns, running the context.
  * The pipe belongs to the caller and to the listener's context. Errors: AGAIN, TIMEOUT, CANCELED,
- * INVALID (inside a callback, with a timeout), LIMIT.
+ * INVALID (inside a callback, with a timeout), LIMIT, CLOSED (see duct_listener_shutdown()).
  */
 DUCT_API enum duct_err duct_accept(struct duct_listener *listener, struct duct_pipe **pipe,
                                    int64_t timeout_ns) DUCT_NODISCARD;
+
+/*
+ * Stops taking new connections, at once and for good, and lets those that have begun finish: waits up to timeout_ns for
+ * handshakes under way, running the context. Who dials from now on is told NOTFOUND, and the address is free for
+ * another listener. The pipes that are there, or come of those handshakes, are still to be taken by duct_accept(), which
+ * gives CLOSED when there are no more to come; then close the listener. May be called again, to wait again.
+ * Errors: AGAIN (timeout_ns is 0), TIMEOUT, CANCELED: there are handshakes under way, which go on; INVALID (inside a
+ * callback, with a timeout); NOTSUP (durable listeners).
+ */
+DUCT_API enum duct_err duct_listener_shutdown(struct duct_listener *listener,
+                                              int64_t timeout_ns) DUCT_NODISCARD;
 
 /* Stops listening and removes what was bound; pipes not yet accepted are closed. NULL is allowed. */
 DUCT_API void duct_listener_close(struct duct_listener *listener);

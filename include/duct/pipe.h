@@ -89,6 +89,13 @@ DUCT_API enum duct_err duct_read_batch(struct duct_pipe *pipe, struct duct_buffe
 DUCT_API enum duct_err duct_call(struct duct_pipe *pipe, struct duct_msg *out, struct duct_msg *in,
                                  int64_t timeout_ns) DUCT_NODISCARD;
 
+/*
+ * Waits until the peer's program has received everything that was sent, which close does with the option linger. What
+ * arrives meanwhile is kept; over a stream the peer's word comes behind it, so that a message that waits here may have to be
+ * received first. TIMEOUT: something is not known to have been received.
+ */
+DUCT_API enum duct_err duct_pipe_drain(struct duct_pipe *pipe, int64_t timeout_ns) DUCT_NODISCARD;
+
 /* Wakes the peer for what was sent with DUCT_MSG_MORE. Does not wait. */
 DUCT_API enum duct_err duct_flush(struct duct_pipe *pipe) DUCT_NODISCARD;
 

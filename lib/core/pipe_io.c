@@ -296,6 +296,32 @@ enum duct_err duct_call(struct duct_pipe *pipe, struct duct_msg *out, struct duc
     return duct_recv(pipe, in, left > 0 ? left : 0);
 }
 
+/* A pipe whose peer has to be asked is asked by arming it. */
+static enum duct_err again_drained(struct duct_pipe *pipe, void *args)
+{
+    enum duct_err err = DUCT_OK;
+
+    (void)args;
+    if (pipe->ops->ready(pipe, DI_READY_DRAINED) != 0)
+        return DUCT_OK;
+    if (pipe->ops->pulled && pipe->ops->arm(pipe, DI_READY_DRAINED, true, &err) != 0 &&
+        pipe->end == DUCT_OK)
+        return DUCT_OK;
+    return err != DUCT_OK ? err : DUCT_EAGAIN;
+}
+
+enum duct_err duct_pipe_drain(struct duct_pipe *pipe, int64_t timeout_ns)
+{
+    enum duct_err err = di_pipe_check_send(pipe);
+
+    if (err != DUCT_OK)
+        return err;
+    err = again_drained(pipe, NULL);
+    return err == DUCT_EAGAIN
+               ? di_pipe_wait(pipe, DI_READY_DRAINED, timeout_ns, again_drained, NULL)
+               : err;
+}
+
 enum duct_err duct_flush(struct duct_pipe *pipe)
 {
     enum duct_err err = di_pipe_check_send(pipe);

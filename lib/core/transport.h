@@ -30,9 +30,11 @@ struct duct_pipe;
 enum {
     DI_READY_RECV = 1,
     DI_READY_SEND = 2,
-    DI_READY_NEED = 4,    /* as much room, and the block, that the last refused call needed */
-    DI_READY_DRAINED = 8, /* the peer has taken all that was sent */
-    DI_READY_LEFT = 16    /* nothing that was sent waits in this process */
+    DI_READY_NEED = 4, /* as much room, and the block, that the last refused call needed */
+    DI_READY_DRAINED =
+        8, /* the peer has taken all that was sent. Where that is waited for and not blocking, it is by
+                             close: nothing that arrives will be received any more */
+    DI_READY_LEFT = 16 /* nothing that was sent waits in this process */
 };
 
 /* What send, write, writev and their batches return instead of OK, when the message was taken but waits in this
@@ -144,6 +146,10 @@ struct di_listener_ops {
     bool (*ready)(struct duct_listener *listener);
     /* Peers turned away, where it does not count them in listener->refused; else NULL. */
     uint64_t (*refused)(const struct duct_listener *listener);
+    /* Takes who has connected, and then nobody: the address is free. NULL: it cannot be done in two steps. */
+    void (*shut_down)(struct duct_listener *listener);
+    /* Handshakes that have begun; asked after shut_down only. */
+    uint32_t (*under_way)(struct duct_listener *listener);
     /* Frees the listener, now or when its last operation has completed. */
     void (*close)(struct duct_listener *listener);
 };
