@@ -7,6 +7,7 @@
 #include "lib/base/crash.h"
 #include "lib/base/error.h"
 #include "shm/durable_end.h"
+#include "shm/liveness.h"
 
 /*
  * The other end's files: found by name, checked from a copy, mapped for reading.
@@ -123,6 +124,34 @@ static enum duct_err adopt(struct di_durable_end *end, int outbox_fd, uint64_t o
     return err;
 }
 
+/*
+ * The other end's outbox, by its name. A janitor locks what it removes before it looks whether there is another end,
+ * and ours has its name before we look: so either it sees ours, and leaves both alone, or we see it here. To be bound
+ * to files that are just being removed would part the two ends for ever.
+ */
+static enum duct_err open_other(const struct di_durable_end *end, const char *outbox, int *fd,
+                                uint64_t *size)
+{
+    for (int attempt = 0; attempt < 100; attempt++) {
+        bool gone;
+        enum duct_err err = di_durable_file_open(fd, size, &end->dir, outbox, false);
+        if (err != DUCT_OK)
+            return err;
+        err = di_lock_outlast_janitor(*fd, &gone);
+        if (err == DUCT_OK && !gone)
+            err = di_fail(DUCT_EINUSE,
+                          "a janitor is removing %s/%s, and is stopped; let it go on, or end it",
+                          end->dir.path, outbox);
+        if (err == DUCT_OK && di_names_this(end->dir.fd, outbox, *fd))
+            return DUCT_OK;
+        close(*fd);
+        if (err != DUCT_OK)
+            return err;
+    }
+    return di_fail(DUCT_EINUSE, "%s/%s changes hands faster than it can be read", end->dir.path,
+                   outbox);
+}
+
 enum duct_err di_durable_end_meet(struct di_durable_end *end)
 {
     char outbox[DI_DURABLE_FILE_MAX + 1], pool[DI_DURABLE_FILE_MAX + 1];
@@ -133,7 +162,7 @@ enum duct_err di_durable_end_meet(struct di_durable_end *end)
         return DUCT_OK;
     di_durable_outbox_name(outbox, end->name, di_end_other(end->end));
     di_durable_pool_name(pool, end->name, di_end_other(end->end));
-    enum duct_err err = di_durable_file_open(&outbox_fd, &outbox_size, &end->dir, outbox, false);
+    enum duct_err err = open_other(end, outbox, &outbox_fd, &outbox_size);
     if (err == DUCT_ENOTFOUND)
         return DUCT_OK;
     if (err != DUCT_OK)

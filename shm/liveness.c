@@ -44,6 +44,19 @@ enum duct_err di_lock_take(int fd, bool *taken)
     return err;
 }
 
+enum duct_err di_lock_outlast_janitor(int fd, bool *gone)
+{
+    enum di_holder holder;
+    int64_t since = di_coarse_now();
+    enum duct_err err;
+
+    while ((err = di_lock_ask(fd, &holder)) == DUCT_OK && holder == DI_HELD_BY_JANITOR &&
+           di_coarse_now() - since <= JANITOR_NS_MAX)
+        sched_yield();
+    *gone = err == DUCT_OK && holder != DI_HELD_BY_JANITOR;
+    return err;
+}
+
 enum duct_err di_lock_take_as_janitor(int fd, bool *taken)
 {
     return take(fd, JANITOR_BYTES, taken);

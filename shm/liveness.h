@@ -24,6 +24,9 @@ enum di_holder { DI_HELD_BY_NOBODY, DI_HELD_BY_OWNER, DI_HELD_BY_JANITOR };
  * LIMIT. */
 enum duct_err di_lock_take(int fd, bool *taken) DUCT_NODISCARD;
 
+/* Waits until no janitor holds it. *gone: false where one still does after a time that none needs. Errors: OS. */
+enum duct_err di_lock_outlast_janitor(int fd, bool *gone) DUCT_NODISCARD;
+
 /* Takes it as a janitor, without waiting. Errors as above. */
 enum duct_err di_lock_take_as_janitor(int fd, bool *taken) DUCT_NODISCARD;
 

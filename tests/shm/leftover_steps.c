@@ -8,15 +8,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shm/durable_end.h"
 #include "shm/liveness.h"
 #include "shm/names.h"
+#include "tests/shm/durable_book.h"
 #include "tests/shm/leftover_kit.h"
 
 /*
  * A removal, stopped before and after every one of its system calls in turn, by ptrace, and there either
  * killed: the next run completes; or overtaken by a second janitor: one of the two is told that it removed
  * it; or overtaken by an owner that comes back: if it got its lock, its files stay; or by both, one after the
- * other, so that what it holds has no name any more.
+ * other, so that what it holds has no name any more; or joined by the other end of a durable pipe, which is not
+ * bound to what is about to go.
  */
 static struct kit kit;
 
@@ -212,7 +215,7 @@ static void then_owned(pid_t pid, int step, bool is_socket)
 struct scene {
     const char *name;
     void (*leave)(void);
-    bool is_socket, full;
+    bool is_socket, full, one_end;
 };
 
 /* All of it was removed and made anew, by an owner that has only just taken its lock. */
@@ -240,7 +243,48 @@ static void then_reborn(pid_t pid, int step, const struct scene *scene)
         wrong("a new owner came: files left", step, kit_files(&kit));
 }
 
-enum then { KILLED, OVERTAKEN, OWNED, REBORN, THENS };
+static enum duct_err open_end(struct di_durable_end *end, enum di_end which)
+{
+    const struct di_durable_asks asks = {.dir = kit.path,
+                                         .name = "it",
+                                         .end = which,
+                                         .slots = BOOK_SLOTS,
+                                         .max_msg = 1024,
+                                         .pool = 16384,
+                                         .held = BOOK_MARKS,
+                                         .bytes_max = UINT64_MAX};
+
+    return di_durable_end_open(end, &asks);
+}
+
+/* The end that dials is made, while the one that listens, or did, is removed. Whatever becomes of that one, the two
+ * that are there afterwards go together. */
+static void then_joined(pid_t pid, int step)
+{
+    struct di_durable_end dial, listen;
+    bool anew;
+
+    /* In use: by the janitor, which stands still. */
+    enum duct_err err = open_end(&dial, DI_END_DIAL);
+    if (err != DUCT_OK && err != DUCT_EINUSE)
+        wrong("the other end came", step, err);
+    finish(pid);
+    if (err != DUCT_OK && (err = open_end(&dial, DI_END_DIAL)) != DUCT_OK)
+        wrong("the other end came again", step, err);
+    anew = !kit_has(&kit, "it.listen");
+    if (anew && (err = open_end(&listen, DI_END_LISTEN)) != DUCT_OK)
+        wrong("the end that was removed came back", step, err);
+    if ((err = di_durable_end_meet(&dial)) != DUCT_OK || !dial.met)
+        wrong("the two do not go together", step, err);
+    if (anew)
+        di_durable_end_close(&listen);
+    di_durable_end_close(&dial);
+    reap_once(true);
+    if (kit_files(&kit) != 0)
+        wrong("the other end came: files left", step, kit_files(&kit));
+}
+
+enum then { KILLED, OVERTAKEN, OWNED, REBORN, JOINED, THENS };
 
 /* How many stops there were. */
 static int walk(const struct scene *scene, enum then then)
@@ -269,6 +313,8 @@ static int walk(const struct scene *scene, enum then then)
             then_overtaken(pid, step, scene->full);
         else if (then == OWNED)
             then_owned(pid, step, scene->is_socket);
+        else if (then == JOINED)
+            then_joined(pid, step);
         else
             then_reborn(pid, step, scene);
     }
@@ -277,21 +323,21 @@ static int walk(const struct scene *scene, enum then then)
 int main(void)
 {
     static const struct scene scenes[] = {
-        {"socket and lock", leave_socket, true, false},
-        {"socket without lock", leave_bare_socket, true, false},
-        {"lock without socket", leave_lock, true, false},
-        {"durable, delivered", leave_durable, false, false},
-        {"durable, discarded", leave_full, false, true},
-        {"durable, one end", leave_end, false, false},
-        {"durable, half removed", leave_begun, false, false},
-        {"durable, a pool", leave_pool, false, false},
+        {"socket and lock", leave_socket, true, false, false},
+        {"socket without lock", leave_bare_socket, true, false, false},
+        {"lock without socket", leave_lock, true, false, false},
+        {"durable, delivered", leave_durable, false, false, false},
+        {"durable, discarded", leave_full, false, true, false},
+        {"durable, one end", leave_end, false, false, true},
+        {"durable, half removed", leave_begun, false, false, false},
+        {"durable, a pool", leave_pool, false, false, true},
     };
 
     kit_open(&kit);
     for (size_t i = 0; i < sizeof(scenes) / sizeof(scenes[0]); i++) {
         int stops = 0;
         for (enum then then = KILLED; then < THENS; then++)
-            stops += walk(&scenes[i], then);
+            stops += then == JOINED && !scenes[i].one_end ? 0 : walk(&scenes[i], then);
         printf("%-24s %d stops\n", scenes[i].name, stops);
     }
     kit_close(&kit);
