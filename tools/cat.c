@@ -105,16 +105,8 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
     case 'v':
         options->verbose = true;
         return 0;
-    case ARGP_KEY_ARG:
-        if (options->url != NULL)
-            argp_error(state, "one address is enough: what is %s?", arg);
-        options->url = arg;
-        return 0;
-    case ARGP_KEY_NO_ARGS:
-        argp_error(state, "which address? For example shm://NAME");
-        return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return cli_take_address(key, arg, state, &options->url);
     }
 }
 

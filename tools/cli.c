@@ -95,6 +95,18 @@ void cli_verbose(void)
     duct_log_set(log_line, NULL, DUCT_LOG_INFO);
 }
 
+error_t cli_take_address(int key, const char *arg, struct argp_state *state, const char **url)
+{
+    if (key == ARGP_KEY_NO_ARGS)
+        argp_error(state, "which address? For example shm://NAME");
+    if (key != ARGP_KEY_ARG)
+        return key == ARGP_KEY_NO_ARGS ? 0 : ARGP_ERR_UNKNOWN;
+    if (*url != NULL)
+        argp_error(state, "one address is enough: what is %s?", arg);
+    *url = arg;
+    return 0;
+}
+
 /* ---- Quantities ---- */
 
 struct unit {

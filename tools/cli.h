@@ -2,6 +2,7 @@
 #ifndef DUCT_TOOLS_CLI_H
 #define DUCT_TOOLS_CLI_H
 
+#include <argp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,6 +43,9 @@ int cli_fail(enum duct_err err, const char *what, const char *url);
 
 /* Has the library's log on stderr. */
 void cli_verbose(void);
+
+/* For a parser of argp: the one argument there is has to be an address. */
+error_t cli_take_address(int key, const char *arg, struct argp_state *state, const char **url);
 
 /* "64k", "1g": powers of 1024. "250ms", "1.5s", "2m": a bare number means seconds. False: neither. */
 bool cli_parse_size(const char *text, uint64_t *size);

@@ -2,18 +2,8 @@
 # For the tests of the program duct: source it with the program as $1. Each test has a directory of its
 # own for its files and for the sockets; nothing waits by the clock, and nothing waits without an end.
 # shellcheck shell=bash disable=SC2034 # used by those that source this
-set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/kit.sh"
 program=$1
-work=$(mktemp -d "${TMPDIR:-/tmp}/duct-test.XXXXXX")
-cleanup()
-{
-	local job
-	for job in $(jobs -p); do
-		kill -KILL "$job" 2>/dev/null || true
-	done
-	rm -rf "$work"
-}
-trap cleanup EXIT
 export XDG_RUNTIME_DIR=$work
 cd "$work"
 
@@ -21,13 +11,6 @@ cd "$work"
 waits='wait_listener=1&timeout=30s'
 
 duct() { timeout -k 5 60 "$program" "$@"; }
-
-die() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
-
-same() # what, expected, got
-{
-	[ "$2" = "$3" ] || die "$1: expected '$2', got '$3'"
-}
 
 same_file() { cmp "$2" "$3" || die "$1"; }
 

@@ -5,22 +5,11 @@
 # janitors that never rest, one of which is killed now and then. No live listener may lose its name: whoever
 # dials it must reach it, and its files must be the ones it made. Goes on for so many seconds, or starts at
 # each name, and ends with a line of counts.
-set -euo pipefail
 seconds=$1 program=$2 tool=$3
-work=$(mktemp -d "${TMPDIR:-/tmp}/duct-test.XXXXXX")
+. "$(dirname "$0")/kit.sh"
 place=$work/duct
 mkdir -m 700 "$place"
 export XDG_RUNTIME_DIR=$work
-cleanup()
-{
-	local job
-	for job in $(jobs -p); do
-		kill -KILL "$job" 2>/dev/null || true
-	done
-	wait 2>/dev/null || true
-	rm -rf "$work"
-}
-trap cleanup EXIT
 trap 'exit 130' INT TERM
 until=$((SECONDS + ${seconds%x})) starts_max=999999999
 case $seconds in *x) until=999999999 starts_max=${seconds%x} ;; esac

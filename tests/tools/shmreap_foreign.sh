@@ -12,21 +12,10 @@ if [ "${DUCT_INSIDE:-}" = "" ]; then
 	DUCT_INSIDE=1 exec unshare --mount --ipc --propagation private bash "$0" "$@"
 fi
 tool=$1 holder=$2
-work=$(mktemp -d "${TMPDIR:-/tmp}/duct-test.XXXXXX")
-cleanup()
-{
-	local job
-	for job in $(jobs -p); do
-		kill -KILL "$job" 2>/dev/null || true
-	done
-	rm -rf "$work"
-}
-trap cleanup EXIT
+. "$(dirname "$0")/kit.sh"
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 cd "$work"
 mkfifo answers
-die() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
-same() { [ "$2" = "$3" ] || die "$1: expected '$2', got '$3'"; }
 reap() { timeout -k 5 60 "$tool" --foreign "$@"; }
 try() { status=0; "$@" || status=$?; }
 # The facts of one segment, as "state kind engine holders", each holder as how and command.
