@@ -58,9 +58,14 @@ enum duct_err stream_ended(struct stream *stream)
 enum duct_err stream_broken(struct stream_pipe *sp, int error)
 {
     enum duct_err why = stream_ended(sp->stream);
+    const struct di_io_op *op = &sp->ops[STREAM_OP_IN].op;
+    bool gone = error == EPIPE || error == ECONNRESET;
 
+    /* Whoever is reading finds the reason, be it the call of this that an answer broke again, or the loop. */
+    if (why == DUCT_OK && sp->in != NULL && gone &&
+        (sp->in->breaking || (op->in_flight && op->kind != DI_IO_POLL)))
+        return DUCT_EPEER;
     if (why == DUCT_OK && sp->in != NULL && !sp->in->breaking) {
-        /* What is read may have to be answered, which breaks again. */
         sp->in->breaking = true;
         stream_pull(sp);
         sp->in->breaking = false;
@@ -69,8 +74,7 @@ enum duct_err stream_broken(struct stream_pipe *sp, int error)
             why = DUCT_ECLOSED;
     }
     if (why == DUCT_OK)
-        why = error == EPIPE || error == ECONNRESET ? DUCT_EPEER
-                                                    : di_fail_os(error, "sending on a stream");
+        why = gone ? DUCT_EPEER : di_fail_os(error, "sending on a stream");
     stream_end(sp->stream, why);
     di_pipe_end(&sp->pipe, why);
     return why;
