@@ -43,12 +43,17 @@ static void on_beat(struct di_sweep_entry *entry, int64_t now)
     if (sp->pipe.end != DUCT_OK || stream_ended(stream) != DUCT_OK)
         return;
     beat_again(sp, now);
-    switch (di_heartbeat_tick(&sp->beat, sp->in->arrived, stream->sent_msgs, sp->in->whole)) {
+    /* The other half of a split pipe may be sending. */
+    stream_lock(stream);
+    uint64_t said = stream->sent_msgs;
+    bool queued = stream->queue.bytes > 0;
+    stream_unlock(stream);
+    switch (di_heartbeat_tick(&sp->beat, sp->in->arrived, said, sp->in->whole)) {
     case DI_HEARTBEAT_NOTHING:
         break;
     case DI_HEARTBEAT_PING:
         /* One that is still queued, or a message, says as much. */
-        if (stream->queue.bytes == 0)
+        if (!queued)
             stream_send_note(sp, DI_FRAME_PING, 0);
         break;
     case DI_HEARTBEAT_GONE:
