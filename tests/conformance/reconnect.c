@@ -1,49 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <dirent.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "tests/conformance/suite.h"
+#include "tests/conformance/generations.h"
 
-/*
- * Pipes that come back. Here dials; there is a process that has one listener after the other live and die, each
- * in a process of its own, none of which ever says good-bye unless it is said so.
- */
+/* Pipes that come back: states, what waits meanwhile, what is kept, what outlives a session. */
 
 #define QUICK "?reconnect=1&pause=2ms&pause_max=20ms"
 
-/* ---- There: a generation of the listener ---- */
-
-static void generation(struct side *s, script *run)
-{
-    int status;
-    pid_t pid = fork();
-
-    CHECK(s, pid >= 0);
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        run(s);
-        _exit(0);
-    }
-    CHECK(s, waitpid(pid, &status, 0) == pid);
-    CHECK(s, WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
-
-static void serve(struct side *s)
-{
-    side_listen(s, s->bare);
-    tell(s);
-    side_accept(s);
-    /* From now on nobody listens: not even the backlog of a socket that a dying process still has. */
-    duct_listener_close(s->listener);
-}
+/* ---- There ---- */
 
 static void serves_and_dies(struct side *s)
 {
@@ -56,46 +20,6 @@ static void takes_one_and_closes(struct side *s)
     serve(s);
     take(s, 100, 1);
     duct_pipe_close_with(s->pipe, 7, "that was all", DUCT_SECOND);
-}
-
-/* ---- Here: what the events say ---- */
-
-struct history {
-    struct duct_event event[64];
-    size_t count;
-};
-
-/* Notes every change of state up to the one that is waited for. */
-static void until(struct side *s, enum duct_state state, struct history *history)
-{
-    struct duct_event event;
-    size_t count;
-
-    for (;;) {
-        OK(s, duct_context_wait(s->context, &event, 1, &count, SOON));
-        if (count == 0 || event.type != DUCT_EVENT_STATE)
-            continue;
-        if (history != NULL && history->count < 64)
-            history->event[history->count++] = event;
-        if (event.state == state)
-            return;
-    }
-}
-
-static void dial_with(struct side *s, const char *query)
-{
-    char url[512];
-
-    await(s);
-    snprintf(url, sizeof(url), "%s%s", s->bare, query);
-    side_dial(s, url);
-    until(s, DUCT_STATE_CONNECTED, NULL);
-}
-
-static void lose(struct side *s)
-{
-    tell(s);
-    until(s, DUCT_STATE_DISCONNECTED, NULL);
 }
 
 /* ---- It comes back, and an orderly close is the end ---- */
@@ -139,6 +63,36 @@ static void comes_back(struct side *s)
 }
 
 CONFORMS_PROCESS(reconnects, 0, BARE, "", comes_back, there_twice)
+
+/* ---- It can be moved, with a peer and without ---- */
+
+static void moves(struct side *s)
+{
+    struct duct_context_options options = DUCT_CONTEXT_OPTIONS_INIT;
+    struct duct_context *first, *other;
+    struct duct_msg end;
+
+    dial_with(s, QUICK);
+    lose(s);
+    first = s->context;
+    options.io = s->io;
+    OK(s, duct_context_open(&other, &options));
+    OK(s, duct_pipe_move(s->pipe, other));
+    s->context = other;
+    until(s, DUCT_STATE_RECONNECTING, NULL);
+    OK(s, duct_pipe_move(s->pipe, first));
+    OK(s, duct_pipe_move(s->pipe, other));
+    tell(s);
+    until(s, DUCT_STATE_CONNECTED, NULL);
+    OK(s, duct_pipe_move(s->pipe, first));
+    s->context = first;
+    put(s, 100, 1);
+    GIVES(s, duct_recv(s->pipe, &end, SOON), DUCT_ECLOSED);
+    duct_context_close(other);
+    await(s);
+}
+
+CONFORMS_PROCESS(reconnect_moves, 0, BARE, "", moves, there_twice)
 
 /* ---- Without a buffer calls wait ---- */
 
@@ -376,110 +330,3 @@ static void takes_what_arrived(struct side *s)
 /* A stream's end is found behind what it sent: one must have taken that. */
 CONFORMS_PROCESS(reconnect_receives_what_arrived, CAN_SHARE, BARE, "", takes_what_arrived,
                  there_sends)
-
-/* ---- Under load: nothing twice, nothing out of order, and every loss counted ---- */
-
-#define GENERATIONS 8
-#define MESSAGES    3000u
-
-/* What the generations saw together; they are processes. */
-static struct {
-    uint64_t last, count;
-    unsigned generation;
-} * seen;
-
-/* The socket of a process that was killed may be there for a moment longer than the process. */
-static void listen_again(struct side *s)
-{
-    struct duct_options options = DUCT_OPTIONS_INIT;
-    struct duct_event event;
-    size_t count;
-    enum duct_err err = DUCT_EINUSE;
-
-    options.context = side_context(s);
-    for (int i = 0; i < 5000 && err == DUCT_EINUSE; i++) {
-        err = duct_listen(&s->listener, s->bare, &options);
-        if (err == DUCT_EINUSE)
-            GIVES(s, duct_context_wait(s->context, &event, 1, &count, DUCT_MILLISECOND),
-                  DUCT_ETIMEOUT);
-    }
-    OK(s, err);
-}
-
-static void takes_and_dies(struct side *s)
-{
-    struct duct_msg msg;
-
-    listen_again(s);
-    if (seen->generation == 0)
-        tell(s);
-    side_accept(s);
-    bool final = ++seen->generation == GENERATIONS;
-    for (uint64_t i = 0; final || i < 150; i++) {
-        enum duct_err err = duct_recv(s->pipe, &msg, SOON);
-        if (final && err == DUCT_ECLOSED) {
-            duct_context_close(s->context);
-            return;
-        }
-        GIVES(s, err, DUCT_OK);
-        CHECK(s, msg.tag > seen->last);
-        CHECK(s, filled(msg.data, msg.size, msg.tag));
-        seen->last = msg.tag;
-        seen->count++;
-        OK(s, duct_msg_release(&msg));
-    }
-}
-
-static void there_dies_often(struct side *s)
-{
-    seen = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(s, seen != MAP_FAILED);
-    while (seen->generation < GENERATIONS)
-        generation(s, takes_and_dies);
-    CHECK(s, send(s->sync, &seen->count, sizeof(seen->count), 0) == sizeof(seen->count));
-}
-
-static unsigned descriptors(void)
-{
-    DIR *open_ones = opendir("/proc/self/fd");
-    unsigned count = 0;
-
-    while (open_ones != NULL && readdir(open_ones) != NULL)
-        count++;
-    closedir(open_ones);
-    return count;
-}
-
-/* What was cancelled may take some turns of the loop to be over. */
-static void all_closed(struct side *s, unsigned before)
-{
-    struct duct_event event;
-    size_t count;
-
-    for (int i = 0; i < 5000 && descriptors() > before; i++)
-        GIVES(s, duct_context_wait(s->context, &event, 1, &count, DUCT_MILLISECOND), DUCT_ETIMEOUT);
-    CHECK(s, descriptors() == before);
-}
-
-static void sends_under_load(struct side *s)
-{
-    unsigned char bytes[64];
-    uint64_t taken;
-
-    side_context(s);
-    unsigned before = descriptors();
-    dial_with(s, "?reconnect=1&pause=1ms&pause_max=5ms&downtime_buffer=16k");
-    for (uint64_t i = 1; i <= MESSAGES || stats_of(s, s->pipe).sessions < GENERATIONS; i++) {
-        fill(bytes, sizeof(bytes), i);
-        OK(s, duct_write(s->pipe, bytes, sizeof(bytes), i, SOON));
-    }
-    struct duct_pipe_stats stats = stats_of(s, s->pipe);
-    uint64_t sent = stats.sent_msgs + info_of(s, s->pipe).kept_msgs;
-    duct_pipe_close_with(s->pipe, 0, NULL, SOON);
-    CHECK(s, recv(s->sync, &taken, sizeof(taken), MSG_WAITALL) == sizeof(taken));
-    CHECK(s, taken <= sent && sent <= taken + stats.lost_msgs);
-    CHECK(s, stats.dropped_unsent == 0);
-    all_closed(s, before);
-}
-
-CONFORMS_PROCESS(reconnect_under_load, 0, BARE, "", sends_under_load, there_dies_often)
