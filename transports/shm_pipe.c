@@ -91,12 +91,7 @@ static enum duct_err split(struct duct_pipe *pipe, struct duct_pipe **sender,
     struct shm_pipe *whole = (struct shm_pipe *)pipe;
     struct link *link = whole->link;
     struct duct_context *context = pipe->context;
-    const struct duct_options options = {.size = sizeof(options),
-                                         .wait = pipe->wait,
-                                         .bell = whole->bell,
-                                         .spin_ns = pipe->spin_ns,
-                                         .linger_ns = pipe->linger_ns,
-                                         .user = pipe->user};
+    struct duct_options options = di_pipe_options(pipe);
     enum duct_err err;
 
     *sender = *receiver = NULL;
@@ -104,6 +99,7 @@ static enum duct_err split(struct duct_pipe *pipe, struct duct_pipe **sender,
         return di_fail(DUCT_EINVAL, "a pipe whose descriptor was taken cannot be split");
     if ((err = link_duplicate(link)) != DUCT_OK)
         return err;
+    options.bell = whole->bell;
     *sender = NULL;
     shm_pipe_detach(pipe);
     link->split = true;

@@ -108,11 +108,7 @@ static enum duct_err split(struct duct_pipe *pipe, struct duct_pipe **sender,
 {
     struct stream_pipe *whole = stream_of(pipe);
     struct stream *stream = whole->stream;
-    const struct duct_options options = {.size = sizeof(options),
-                                         .wait = pipe->wait,
-                                         .spin_ns = pipe->spin_ns,
-                                         .linger_ns = pipe->linger_ns,
-                                         .user = pipe->user};
+    const struct duct_options options = di_pipe_options(pipe);
     enum duct_err err;
 
     *sender = *receiver = NULL;

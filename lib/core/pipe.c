@@ -41,6 +41,15 @@ struct duct_pipe *di_pipe_alloc(size_t size, struct duct_context *context,
     return pipe;
 }
 
+struct duct_options di_pipe_options(const struct duct_pipe *pipe)
+{
+    return (struct duct_options){.size = sizeof(struct duct_options),
+                                 .wait = pipe->wait,
+                                 .spin_ns = pipe->spin_ns,
+                                 .linger_ns = pipe->linger_ns,
+                                 .user = pipe->user};
+}
+
 void di_pipe_unlink(struct duct_pipe *pipe)
 {
     pipe->magic = DI_LIVE_CLOSED;

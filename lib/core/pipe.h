@@ -57,6 +57,9 @@ struct duct_pipe {
 /* A pipe on context, zero but for what core fills in from options; NULL if there is no memory. */
 struct duct_pipe *di_pipe_alloc(size_t size, struct duct_context *context,
                                 const struct di_pipe_ops *ops, const struct duct_options *options);
+/* Options by which a half of it is what the whole was. */
+struct duct_options di_pipe_options(const struct duct_pipe *pipe);
+
 /* Takes it off its context; later calls are recognised in debug builds. */
 void di_pipe_unlink(struct duct_pipe *pipe);
 void di_pipe_free(struct duct_pipe *pipe);
