@@ -9,8 +9,15 @@
 /* A handle's private number: the entry's place, and above it the number it had then. */
 #define PLACE_BITS 20u
 #define PLACE_MASK ((UINT64_C(1) << PLACE_BITS) - 1)
-_Static_assert((uint64_t)STREAM_HELD_CHUNK *STREAM_HELD_CHUNKS_MAX == PLACE_MASK + 1,
-               "every entry's place fits");
+
+/* Where the chunk begins, as a place. */
+static uint32_t chunk_begin(uint32_t chunk)
+{
+    return STREAM_HELD_FIRST * ((1u << chunk) - 1);
+}
+
+_Static_assert(STREAM_HELD_FIRST *((UINT64_C(1) << STREAM_HELD_CHUNKS_MAX) - 1) > PLACE_MASK,
+               "there are chunks for every place");
 
 /* ---- Buffers ---- */
 
@@ -52,25 +59,25 @@ static void held_release(struct stream_held *held)
         return;
     /* [parts] observes: no other thread is in it any more. */
     atomic_thread_fence(memory_order_acquire);
-    for (uint32_t i = 0; i * STREAM_HELD_CHUNK < held->made; i++)
+    for (uint32_t i = 0; i < STREAM_HELD_CHUNKS_MAX; i++)
         free(held->chunks[i]);
     free(held);
 }
 
-static struct stream_held_entry *entry_at(struct stream_held *held, uint64_t place)
+/* place: from a message, which may be anything. */
+static struct stream_held_entry *entry_at(struct stream_held *held, uint32_t place)
 {
-    struct stream_held_entry *chunk = place / STREAM_HELD_CHUNK <= held->max / STREAM_HELD_CHUNK
-                                          ? held->chunks[place / STREAM_HELD_CHUNK]
-                                          : NULL;
+    uint32_t chunk = 31 - (uint32_t)__builtin_clz(place / STREAM_HELD_FIRST + 1);
+    struct stream_held_entry *entries = held->chunks[chunk];
 
-    return chunk == NULL ? NULL : &chunk[place % STREAM_HELD_CHUNK];
+    return entries == NULL || place >= held->max ? NULL : &entries[place - chunk_begin(chunk)];
 }
 
 /* Any thread. */
 static enum duct_err release(struct di_msg_owner *owner, struct duct_msg *msg)
 {
     struct stream_held *held = (struct stream_held *)owner;
-    struct stream_held_entry *entry = entry_at(held, msg->ref & PLACE_MASK);
+    struct stream_held_entry *entry = entry_at(held, (uint32_t)(msg->ref & PLACE_MASK));
     uint64_t number = msg->ref >> PLACE_BITS;
 
     /* [held] the one who changes the number is the one who releases. */
@@ -89,19 +96,21 @@ static enum duct_err release(struct di_msg_owner *owner, struct duct_msg *msg)
 /* More entries, linked as free ones. False: no more are allowed, or there is no memory. */
 static bool make_entries(struct stream_held *held)
 {
-    struct stream_held_entry *chunk;
+    uint32_t which = held->chunk_count, begin = chunk_begin(which);
+    uint32_t count = STREAM_HELD_FIRST << which;
 
-    if (held->made >= held->max)
+    if (begin >= held->max)
         return false;
-    chunk = calloc(STREAM_HELD_CHUNK, sizeof(*chunk));
+    count = count < held->max - begin ? count : held->max - begin;
+    struct stream_held_entry *chunk = calloc(count, sizeof(*chunk));
     if (chunk == NULL)
         return false;
-    held->chunks[held->made / STREAM_HELD_CHUNK] = chunk;
-    for (uint32_t i = 0; i < STREAM_HELD_CHUNK && held->made + i < held->max; i++) {
+    held->chunks[which] = chunk;
+    held->chunk_count++;
+    for (uint32_t i = 0; i < count; i++) {
+        chunk[i].place = begin + i;
         ck_stack_push_spnc(&held->home, &chunk[i].node);
-        chunk[i].place = held->made + i;
     }
-    held->made += STREAM_HELD_CHUNK;
     return true;
 }
 
@@ -124,8 +133,7 @@ static struct stream_held_entry *take_entry(struct stream_held *held)
 
 static struct stream_held *held_open(uint32_t max)
 {
-    size_t chunks = (size_t)max / STREAM_HELD_CHUNK + 1;
-    struct stream_held *held = calloc(1, sizeof(*held) + chunks * sizeof(held->chunks[0]));
+    struct stream_held *held = calloc(1, sizeof(*held));
 
     if (held == NULL)
         return NULL;

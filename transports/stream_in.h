@@ -51,18 +51,21 @@ struct stream_held_entry {
     struct stream_buffer *buffer;
 };
 
-#define STREAM_HELD_CHUNK      64u
-#define STREAM_HELD_CHUNKS_MAX 16384u /* times 64: the most that the option held allows, 1 Mi */
+/* Entries come in chunks, each twice as large as the one before: a pipe that holds a message or two has a few, and
+ * where an entry lies follows from its place. */
+#define STREAM_HELD_FIRST 8u
+#define STREAM_HELD_CHUNKS_MAX \
+    18u /* the most that the option held allows, 1 Mi, and a little more */
 
 struct stream_held {
     struct di_msg_owner owner; /* first */
     _Atomic uint32_t refs;     /* the receiver, and each message held */
     ck_stack_t home;
     struct stream_held_entry *free; /* the receiver's, linked by node.next */
-    uint32_t made;                  /* entries there are */
+    uint32_t chunk_count;
     uint32_t max;
     uint64_t full;
-    struct stream_held_entry *chunks[];
+    struct stream_held_entry *chunks[STREAM_HELD_CHUNKS_MAX];
 };
 
 struct stream_in {

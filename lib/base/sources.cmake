@@ -14,4 +14,5 @@ target_sources(duct_lib PRIVATE
   base/thread.c
   base/url.c
   base/version.c
+  base/wiped.c
 )

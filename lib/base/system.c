@@ -3,44 +3,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
-
-/* The leak checker looks for pointers in memory it knows of, which a plain map is not: without this it would
- * call leaked what the main thread's own context still holds when the program returns from main(). */
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_LEAK_CHECKER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_LEAK_CHECKER 1
-#endif
-#endif
-#ifdef HAS_LEAK_CHECKER
-void __lsan_register_root_region(const void *memory, size_t size);
-void __lsan_unregister_root_region(const void *memory, size_t size);
-#else
-#define __lsan_register_root_region(memory, size)   ((void)0)
-#define __lsan_unregister_root_region(memory, size) ((void)0)
-#endif
-
-void *di_wiped_alloc(size_t size)
-{
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (memory == MAP_FAILED)
-        return NULL;
-    /* Linux 4.14; without it a child after fork() is on its own, as the documentation says. */
-    madvise(memory, size, MADV_WIPEONFORK);
-    __lsan_register_root_region(memory, size);
-    return memory;
-}
-
-void di_wiped_free(void *memory, size_t size)
-{
-    __lsan_unregister_root_region(memory, size);
-    munmap(memory, size);
-}
 
 unsigned di_cpus(void)
 {

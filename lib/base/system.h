@@ -2,14 +2,9 @@
 #ifndef DI_BASE_SYSTEM_H
 #define DI_BASE_SYSTEM_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 /* The few things core needs of the operating system that are no I/O. */
-
-/* Zeroed memory, whole pages, that a fork wipes in the child. NULL if there is none. */
-void *di_wiped_alloc(size_t size);
-void di_wiped_free(void *memory, size_t size);
 
 /* CPUs of this machine that are online, at least 1. */
 unsigned di_cpus(void);

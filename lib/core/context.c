@@ -11,6 +11,7 @@
 
 #include "lib/base/error.h"
 #include "lib/base/system.h"
+#include "lib/base/wiped.h"
 #include "lib/core/listener.h"
 #include "lib/core/pipe.h"
 #include "lib/core/sweep.h"

@@ -5,6 +5,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/system.h"
+#include "lib/base/wiped.h"
 #include "lib/core/reconnect.h"
 
 /*
