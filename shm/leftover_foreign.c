@@ -44,7 +44,7 @@ static enum duct_err walk(struct duct_janitor *janitor, const struct di_place *p
         close(directory);
         return di_fail_os(errno, "reading %s", shared_memory);
     }
-    while (err == DUCT_OK && (entry = readdir(stream)) != NULL) {
+    while (err == DUCT_OK && (entry = di_directory_next(stream)) != NULL) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
             fstatat(directory, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0)
             continue;
@@ -61,6 +61,8 @@ static enum duct_err walk(struct duct_janitor *janitor, const struct di_place *p
                 di_janitor_not_seen(janitor, "%s/%s: %s", shared_memory, raw, strerror(errno));
         }
     }
+    if (err == DUCT_OK && errno != 0)
+        err = di_fail_os(errno, "reading %s/%s", shared_memory, below);
     closedir(stream);
     return err;
 }

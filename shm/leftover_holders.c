@@ -165,7 +165,7 @@ static void look_at_descriptors(struct pass *pass)
             close(fd);
         return;
     }
-    while (pass->err == DUCT_OK && (entry = readdir(stream)) != NULL) {
+    while (pass->err == DUCT_OK && (entry = di_directory_next(stream)) != NULL) {
         /* Files only; and a file system that hangs is not asked, but remembered. */
         if (!isdigit((unsigned char)entry->d_name[0]) ||
             readlinkat(fd, entry->d_name, target, sizeof(target)) <= 0 || target[0] != '/' ||
@@ -177,6 +177,8 @@ static void look_at_descriptors(struct pass *pass)
         if (found != NULL)
             note(pass, found, false);
     }
+    /* One that died meanwhile has nothing open. */
+    pass->denied = pass->denied || (pass->err == DUCT_OK && errno != 0 && errno != ESRCH);
     closedir(stream);
 }
 
@@ -235,9 +237,11 @@ enum duct_err di_holders_find(struct di_holders *holders)
         pass.ipc = status.st_ino;
     if (holders->count > 0)
         qsort(holders->wanted, holders->count, sizeof(*holders->wanted), by_file);
-    while (pass.err == DUCT_OK && (entry = readdir(stream)) != NULL)
+    while (pass.err == DUCT_OK && (entry = di_directory_next(stream)) != NULL)
         if (isdigit((unsigned char)entry->d_name[0]))
             look_at_process(&pass, dirfd(stream), entry->d_name);
+    if (pass.err == DUCT_OK && errno != 0)
+        pass.err = di_fail_os(errno, "looking at processes in /proc");
     closedir(stream);
     holders->partial = is_partial();
     return pass.err;

@@ -57,7 +57,7 @@ static enum duct_err look_below(struct duct_janitor *janitor, const struct spot 
     char path[DI_PLACE_PATH_MAX];
     uint32_t uid;
 
-    while (err == DUCT_OK && stream != NULL && (entry = readdir(stream)) != NULL) {
+    while (err == DUCT_OK && stream != NULL && (entry = di_directory_next(stream)) != NULL) {
         if (!uid_in(entry->d_name, spot->prefix, &uid))
             continue;
         if (uid != geteuid() && (janitor->own || geteuid() != 0)) {
@@ -67,6 +67,8 @@ static enum duct_err look_below(struct duct_janitor *janitor, const struct spot 
         snprintf(path, sizeof(path), "%s/%s%s", spot->parent, entry->d_name, spot->below);
         err = look_at(janitor, path, uid);
     }
+    if (err == DUCT_OK && stream != NULL && errno != 0)
+        di_janitor_not_seen(janitor, "%s: %s", spot->parent, strerror(errno));
     if (stream != NULL)
         closedir(stream);
     return err;

@@ -130,6 +130,16 @@ static enum duct_err append(struct di_entry **entries, size_t *capacity, size_t 
     return DUCT_OK;
 }
 
+struct dirent *di_directory_next(DIR *stream)
+{
+    errno = 0;
+    struct dirent *entry = readdir(stream);
+    /* What was removed as a whole has nothing more in it. */
+    if (entry == NULL && errno == ENOENT)
+        errno = 0;
+    return entry;
+}
+
 enum duct_err di_place_list(const struct di_place *place, struct di_entry **entries, size_t *count)
 {
     size_t capacity = 0;
@@ -147,7 +157,7 @@ enum duct_err di_place_list(const struct di_place *place, struct di_entry **entr
             close(fd);
         return err;
     }
-    while (err == DUCT_OK && (entry = readdir(stream)) != NULL) {
+    while (err == DUCT_OK && (entry = di_directory_next(stream)) != NULL) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
         if (entry->d_type == DT_UNKNOWN)
@@ -159,6 +169,8 @@ enum duct_err di_place_list(const struct di_place *place, struct di_entry **entr
         else if ((err = append(entries, &capacity, *count, entry)) == DUCT_OK)
             ++*count;
     }
+    if (err == DUCT_OK && errno != 0)
+        err = di_fail_os(errno, "reading the directory %s", place->path);
     closedir(stream);
     if (err != DUCT_OK) {
         free(*entries);

@@ -2,6 +2,7 @@
 #ifndef DI_SHM_PLACE_H
 #define DI_SHM_PLACE_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -49,6 +50,9 @@ struct di_entry {
     unsigned char type;
     char name[256];
 };
+
+/* readdir(3), whose end and failure look alike: after NULL errno is 0 at the end. */
+struct dirent *di_directory_next(DIR *stream);
 
 enum duct_err di_place_list(const struct di_place *place, struct di_entry **entries,
                             size_t *count) DUCT_NODISCARD;

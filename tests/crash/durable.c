@@ -20,7 +20,10 @@
  * new files, so that making and first meeting are among them; then at the k-th point passed, for every k, over
  * files that go from life to life. Last a janitor dies at each of its points, and the next one completes.
  */
-#define QUOTA 6u /* messages each way in a life: some come in slots, some in blocks */
+/* Messages each way in a life: some come in slots, some in blocks. Where a point is to be met in this life, so many
+ * that the ring of 16 goes round. */
+#define QUOTA       6u
+#define QUOTA_NAMED 40u
 
 struct end {
     int which; /* 0 dials, 1 listens */
@@ -45,7 +48,10 @@ static int live(void *user)
     const struct end *end = user;
 
     party_seed(end->k + (uint64_t)end->which);
-    return party_live(party, url, end->which, io, end->last ? 0 : QUOTA);
+    return party_live(party, url, end->which, io,
+                      end->last           ? 0
+                      : end->name != NULL ? QUOTA_NAMED
+                                          : QUOTA);
 }
 
 static void begin_life(struct end *end)

@@ -2,22 +2,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tests/crash/inject.h"
+#include "tests/crash/faults.h"
 #include "tests/crash/life.h"
 #include "tests/crash/victim.h"
 
 /*
- * Error injection. A process opens a context, listens or dials, talks and closes, and in one try the n-th
- * system call fails with one of the errors it can give; for every n and every such error. Then
- *
- *   - either all went well, since there was another way, or one call gave one clear error: of the enum,
- *     with a sentence, and not after a hang;
- *   - once what was open is closed, descriptors and mappings are as before;
- *   - the next try, in the same process, works, and so does the peer.
+ * Error injection (faults.h): a process opens a context, listens or dials, talks and closes, beside a peer that must
+ * go on, too.
  *
  * usage: errors [EVERY [--report]]    every EVERY-th call (1: all); --report: what each fault came to
  */
@@ -39,15 +33,8 @@ static const struct setting settings[] = {
 /* What the peer is told by: its end of a pair, which it watches in a thread. */
 struct fixture {
     const struct setting *setting;
-    struct inject *inject;
     int peer_told[2];
 };
-
-static int fail(const struct fixture *fixture, const char *what)
-{
-    fprintf(stderr, "%s, %s: %s\n", fixture->setting->name, fixture->inject->what, what);
-    return 1;
-}
 
 /* ---- The process whose calls fail ---- */
 
@@ -73,8 +60,9 @@ static enum duct_err open_and_talk(const struct setting *setting, struct living 
     return err == DUCT_OK ? talk_short(living->pipe) : err;
 }
 
-static enum duct_err try_once(const struct setting *setting)
+static enum duct_err try_once(void *user)
 {
+    const struct setting *setting = ((struct fixture *)user)->setting;
     struct living living;
     enum duct_err err = open_and_talk(setting, &living);
 
@@ -82,39 +70,6 @@ static enum duct_err try_once(const struct setting *setting)
     duct_listener_close(living.listener);
     duct_context_close(living.context);
     return err;
-}
-
-/* One clear error: not a hang, not the absence of one, and with words. */
-static bool is_clear(enum duct_err err, const char *detail)
-{
-    return err > DUCT_OK && err < DUCT_ERR_COUNT && err != DUCT_ETIMEOUT && err != DUCT_EAGAIN &&
-           strlen(detail) > 10;
-}
-
-static int tries_twice(void *user)
-{
-    struct fixture *fixture = user;
-    char detail[600];
-
-    /* Once without faults: what is made once for a process is there then. */
-    if (try_once(fixture->setting) != DUCT_OK)
-        return fail(fixture, duct_err_detail());
-    unsigned fds = crash_own_fds(), maps = crash_own_shared_maps();
-    atomic_store_explicit(&fixture->inject->on, 1, memory_order_relaxed);
-    enum duct_err err = try_once(fixture->setting);
-    atomic_store_explicit(&fixture->inject->on, 0, memory_order_relaxed);
-    snprintf(detail, sizeof(detail), "%s: %s", duct_err_name(err), duct_err_detail());
-    if (err != DUCT_OK && !is_clear(err, duct_err_detail()))
-        return fail(fixture, detail);
-    if (crash_own_fds() != fds)
-        return fail(fixture, "a descriptor was left open");
-    if (crash_own_shared_maps() != maps)
-        return fail(fixture, "a mapping was left");
-    if (err != DUCT_OK && fixture->inject->report)
-        printf("%s: %s\n", fixture->inject->what, detail);
-    if (try_once(fixture->setting) != DUCT_OK)
-        return fail(fixture, duct_err_detail());
-    return err != DUCT_OK ? 2 : 0;
 }
 
 /* ---- Its peer, which goes on ---- */
@@ -177,35 +132,12 @@ static int peer(void *user)
 
 /* ---- All calls, all errors ---- */
 
-struct counts {
-    unsigned calls, faults, errors, absorbed, failures;
-};
-
-static int one_fault(struct fixture *fixture, uint64_t n, unsigned which, struct counts *counts)
-{
-    struct inject *inject = fixture->inject;
-    bool report = inject->report;
-
-    memset(inject, 0, sizeof(*inject));
-    inject->report = report;
-    inject->at = n;
-    inject->which = which;
-    int status = inject_run(tries_twice, fixture, inject);
-    if (status != 0 && status != 2)
-        counts->failures++;
-    if (report && inject->done && status == 0)
-        printf("%s: got round\n", inject->what);
-    counts->faults += inject->done;
-    counts->errors += status == 2;
-    counts->absorbed += inject->done && status == 0;
-    return inject->done;
-}
-
 static void all_faults(const struct setting *setting, struct inject *inject, uint64_t every,
                        struct counts *counts)
 {
-    struct fixture fixture = {.setting = setting, .inject = inject};
-    struct counts mine = {0};
+    struct fixture fixture = {.setting = setting};
+    const struct trial trial = {
+        .name = setting->name, .once = try_once, .user = &fixture, .inject = inject};
     char byte;
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fixture.peer_told) != 0)
@@ -213,31 +145,17 @@ static void all_faults(const struct setting *setting, struct inject *inject, uin
     pid_t other = crash_spawn(peer, &fixture, NULL);
     if (read(fixture.peer_told[0], &byte, 1) != 1)
         crash_fail("no peer");
-    for (uint64_t n = 1; n == 1 || n <= inject->calls; n += every) {
-        mine.calls++;
-        for (unsigned which = 0; one_fault(&fixture, n, which, &mine); which++)
-            continue;
-    }
+    faults_all(&trial, every, counts);
     crash_kill(other);
     close(fixture.peer_told[0]);
     close(fixture.peer_told[1]);
-    printf("%s: %u calls, %u faults: %u gave an error, %u were got round\n", setting->name,
-           mine.calls, mine.faults, mine.errors, mine.absorbed);
-    counts->calls += mine.calls;
-    counts->faults += mine.faults;
-    counts->errors += mine.errors;
-    counts->absorbed += mine.absorbed;
-    counts->failures += mine.failures;
 }
 
 int main(int argc, char **argv)
 {
-    struct inject *inject =
-        mmap(NULL, sizeof(*inject), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct inject *inject = faults_share();
     struct counts counts = {0};
 
-    if (inject == MAP_FAILED)
-        crash_fail("no memory to share");
     uint64_t every = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     inject->report = argc > 2 && strcmp(argv[2], "--report") == 0;
     crash_world_open();
@@ -245,6 +163,5 @@ int main(int argc, char **argv)
         all_faults(&settings[i], inject, every, &counts);
     printf("%u calls, %u faults: %u gave an error, %u were got round\n", counts.calls,
            counts.faults, counts.errors, counts.absorbed);
-    munmap(inject, sizeof(*inject));
     return counts.failures > 0;
 }

@@ -6,7 +6,8 @@
 #include <sys/syscall.h>
 
 /* What calls can give, by their manual pages and the kernel's sources. A call that is not listed cannot
- * fail, or not without leaving things as they are not: munmap, exit. EAGAIN is listed where it means a limit;
+ * fail, or not without leaving things as they are not: munmap, exit. brk tells its failure by the old break, which a
+ * negative number is not. EAGAIN is listed where it means a limit;
  * where it means that a queue is empty or full, it is no fault, and a lie if there is something in it. */
 #define ERRORS(...)    \
     {                  \
@@ -38,7 +39,6 @@ static const struct inject_call calls[] = {
     {SYS_fallocate, "fallocate", ERRORS(ENOSPC, ENOMEM, EINTR)},
     {SYS_mmap, "mmap", ERRORS(ENOMEM, EAGAIN)},
     {SYS_madvise, "madvise", ERRORS(EINVAL, ENOMEM)},
-    {SYS_brk, "brk", ERRORS(ENOMEM)},
     {SYS_io_uring_setup, "io_uring_setup", ERRORS(ENOSYS, EPERM, ENOMEM, EMFILE)},
     {SYS_io_uring_register, "io_uring_register", ERRORS(EINVAL, ENOMEM)},
     {SYS_io_uring_enter, "io_uring_enter", ERRORS(EINTR, EAGAIN, EBUSY)},
@@ -53,6 +53,13 @@ static const struct inject_call calls[] = {
     {SYS_membarrier, "membarrier", ERRORS(EINVAL, ENOSYS, EPERM)},
     {SYS_getrandom, "getrandom", ERRORS(EINTR, ENOSYS)},
     {SYS_read, "read", ERRORS(EINTR)},
+    {SYS_pread64, "pread", ERRORS(EINTR, EIO)},
+    {SYS_linkat, "linkat", ERRORS(ENOSPC, EACCES, EMLINK, ENOENT)},
+    {SYS_renameat, "renameat", ERRORS(EACCES, EROFS, ENOSPC)},
+    {SYS_getdents64, "getdents64", ERRORS(EINVAL, EIO)},
+    {SYS_inotify_init1, "inotify_init1", ERRORS(EMFILE, ENFILE, ENOMEM)},
+    {SYS_inotify_add_watch, "inotify_add_watch", ERRORS(ENOSPC, ENOMEM, ENOENT)},
+    {SYS_utimensat, "utimensat", ERRORS(EACCES, EROFS)},
     {SYS_preadv2, "preadv2", ERRORS(EAGAIN, EOPNOTSUPP)},
 #ifdef SYS_open
     {SYS_open, "open", ERRORS(EMFILE, ENFILE, ENOENT, EACCES, ENOMEM)},
