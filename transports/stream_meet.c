@@ -40,14 +40,6 @@ static void finish(struct stream_meet *meet, enum duct_err err)
         meet->done(meet, err);
 }
 
-/* A socket that was just connected has room for the few bytes of a handshake. */
-static bool say(struct stream_meet *meet, const unsigned char *bytes, size_t size)
-{
-    const struct iovec piece = {(void *)(uintptr_t)bytes, size};
-
-    return size == 0 || di_io_try_send(meet->context->io, meet->fd, &piece, 1) == (int64_t)size;
-}
-
 static enum duct_err hung_up(const struct stream_meet *meet, int error)
 {
     if (error != 0 && error != ECONNRESET && error != EPIPE)
@@ -71,6 +63,34 @@ static enum duct_err admit(struct stream_meet *meet, unsigned char *reply, size_
     return err;
 }
 
+/* Sends what is to be said, as far as it goes. AGAIN: the rest waits for room, of which even a socket that was just
+ * connected may have none when the kernel is short of memory. */
+static enum duct_err push(struct stream_meet *meet)
+{
+    while (meet->unsaid > 0) {
+        const struct iovec piece = {meet->out, meet->unsaid};
+        int64_t sent = di_io_try_send(meet->context->io, meet->fd, &piece, 1);
+        if (sent == -EAGAIN)
+            return DUCT_EAGAIN;
+        if (sent < 0)
+            return hung_up(meet, (int)-sent);
+        meet->unsaid -= (size_t)sent;
+        memmove(meet->out, meet->out + sent, meet->unsaid);
+    }
+    return DUCT_OK;
+}
+
+/* As push(), with some more; a handshake says at most as much as there is room for. */
+static enum duct_err say(struct stream_meet *meet, const unsigned char *bytes, size_t size)
+{
+    if (size > sizeof(meet->out) - meet->unsaid)
+        return di_fail(DUCT_ECORRUPT, "the peer takes nothing of the handshake, and goes on");
+    if (size > 0)
+        memcpy(meet->out + meet->unsaid, bytes, size);
+    meet->unsaid += size;
+    return push(meet);
+}
+
 /* Takes the messages that are there. AGAIN: more have to come. */
 static enum duct_err take_messages(struct stream_meet *meet)
 {
@@ -86,10 +106,11 @@ static enum duct_err take_messages(struct stream_meet *meet)
             return err;
         if (err == DUCT_OK)
             err = admit(meet, reply, &size);
-        if (!say(meet, reply, size) && err == DUCT_OK)
-            return hung_up(meet, 0);
+        enum duct_err said = say(meet, reply, size);
         if (err != DUCT_OK)
             return err;
+        if (said != DUCT_OK && said != DUCT_EAGAIN)
+            return said;
         meet->filled -= used;
         memmove(meet->bytes, meet->bytes + used, meet->filled);
     }
@@ -98,6 +119,10 @@ static enum duct_err take_messages(struct stream_meet *meet)
 
 static enum duct_err receive(struct stream_meet *meet)
 {
+    enum duct_err said = push(meet);
+
+    if (said != DUCT_OK && said != DUCT_EAGAIN)
+        return said;
     for (;;) {
         const struct iovec room = {meet->bytes + meet->filled, sizeof(meet->bytes) - meet->filled};
         int64_t got = di_io_try_recv(meet->context->io, meet->fd, &room, 1);
@@ -106,9 +131,9 @@ static enum duct_err receive(struct stream_meet *meet)
         if (got <= 0)
             return hung_up(meet, (int)-got);
         meet->filled += (size_t)got;
-        enum duct_err err = take_messages(meet);
-        if (err != DUCT_EAGAIN)
-            return err;
+        said = take_messages(meet);
+        if (said != DUCT_EAGAIN)
+            return said;
     }
 }
 
@@ -127,19 +152,30 @@ static enum duct_err look_for_end(struct stream_meet *meet)
     return DUCT_OK;
 }
 
+static void watch(struct stream_meet *meet)
+{
+    const uint32_t events = POLLIN | POLLRDHUP | (meet->unsaid > 0 ? POLLOUT : 0);
+
+    if (meet->in.events != events) {
+        di_io_forget(meet->context->io, &meet->in);
+        meet->in.events = events;
+    }
+    meet->in_flight++;
+    di_io_submit(meet->context->io, &meet->in);
+}
+
 static void on_readable(struct di_io_op *op, int result)
 {
     struct stream_meet *meet = di_container(op, struct stream_meet, in);
 
     /* Still counted as in flight, so that nothing that is done here frees the meeting. */
     if (!meet->finished && result != DI_IO_CANCELED) {
-        enum duct_err err = result == DI_IO_FAILED ? hung_up(meet, ECONNRESET) : receive(meet);
-        if (err != DUCT_EAGAIN) {
+        enum duct_err err =
+            result == DI_IO_FAILED ? di_fail(DUCT_ELIMIT, DI_IO_FAILED_TEXT) : receive(meet);
+        if (err != DUCT_EAGAIN)
             finish(meet, err);
-        } else {
-            meet->in_flight++;
-            di_io_submit(meet->context->io, op);
-        }
+        else
+            watch(meet);
     }
     meet->in_flight--;
     settle(meet);
@@ -166,7 +202,7 @@ void stream_meet_refuse(struct stream_meet *meet, enum duct_err err)
 
     /* A dialer that was told HELLO takes anything that follows for a frame. */
     if (meet->fd >= 0 && !meet->shake.dialer && meet->shake.state == DI_SHAKE_HELLO)
-        (void)say(meet, bytes, di_shake_refuse(bytes, err, duct_err_detail()));
+        (void)!say(meet, bytes, di_shake_refuse(bytes, err, duct_err_detail()));
 }
 
 static struct di_hello hello_of(const struct duct_options *o, bool dialer)
@@ -194,22 +230,20 @@ void stream_meet_begin(struct stream_meet *meet, struct duct_context *context, i
     meet->scheme = scheme;
     meet->options = options;
     meet->fd = fd;
-    meet->in = (struct di_io_op){
-        .done = on_readable, .kind = DI_IO_POLL, .fd = fd, .events = POLLIN | POLLRDHUP};
+    meet->in = (struct di_io_op){.done = on_readable, .kind = DI_IO_POLL, .fd = fd};
     meet->timer = (struct di_io_op){.done = on_timer, .kind = DI_IO_TIMER};
     size_t size = di_shake_begin(&meet->shake, dialer, &own, first);
     scheme->tune(fd);
     enum duct_err err = scheme->identify(fd, options, &meet->peer);
     if (err != DUCT_OK)
         stream_meet_refuse(meet, err);
-    else if (!say(meet, first, size))
-        err = hung_up(meet, 0);
-    if (err != DUCT_OK) {
+    else
+        err = say(meet, first, size);
+    if (err != DUCT_OK && err != DUCT_EAGAIN) {
         finish(meet, err);
         return;
     }
-    meet->in_flight++;
-    di_io_submit(context->io, &meet->in);
+    watch(meet);
     if (timeout_ns != DUCT_FOREVER) {
         meet->timer.deadline = di_context_deadline(context, timeout_ns);
         meet->in_flight++;
@@ -235,8 +269,9 @@ enum duct_err stream_meet_choose(struct stream_meet *meet, bool moved)
         return err;
     size_t size = di_shake_choose(&meet->shake, moved, bytes);
     DI_CRASH_POINT("choose.due");
-    if (!say(meet, bytes, size))
-        return hung_up(meet, 0);
+    err = say(meet, bytes, size);
+    if (err != DUCT_OK && err != DUCT_EAGAIN)
+        return err;
     DI_CRASH_POINT("choose.said");
     return DUCT_OK;
 }
@@ -254,8 +289,13 @@ enum duct_err stream_meet_take(struct stream_meet *meet, struct duct_pipe **pipe
     stream->peer = meet->peer;
     stream->quota = meet->quota;
     meet->quota = NULL;
-    err = stream_pipe_start(pipe, stream, meet->context, &meet->options->o, meet->bytes,
-                            meet->filled);
+    /* What the socket had no room for leaves before anything else. */
+    const struct iovec rest = {meet->out, meet->unsaid};
+    if (meet->unsaid > 0 && !di_sendq_copy(&stream->queue, &rest, 1, 0))
+        err = di_fail(DUCT_ENOMEMORY, "no memory for what a pipe has to send");
+    else
+        err = stream_pipe_start(pipe, stream, meet->context, &meet->options->o, meet->bytes,
+                                meet->filled);
     if (err != DUCT_OK)
         stream_release(stream, meet->context->io);
     return err;

@@ -38,6 +38,8 @@ struct stream_meet {
     char detail[DI_DETAIL_MAX];
     size_t filled;
     unsigned char bytes[STREAM_MEET_ROOM];
+    size_t unsaid; /* of what is to be sent, the socket had no room for so much */
+    unsigned char out[2 * DI_SHAKE_MAX];
 };
 
 /* fd is the meeting's at once. offer: to share memory, copied; NULL: none. timeout_ns: FOREVER where somebody else

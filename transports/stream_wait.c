@@ -51,6 +51,13 @@ enum duct_err stream_ended(struct stream *stream)
     return (enum duct_err)atomic_load_explicit(&stream->ended, memory_order_acquire);
 }
 
+/* What a connection dies of by itself. Anything else that fails is a shortage on this side. */
+static bool is_of_the_line(int error)
+{
+    return error == ECONNRESET || error == EPIPE || error == ETIMEDOUT || error == EHOSTUNREACH ||
+           error == ENETUNREACH || error == ENETDOWN || error == ECONNABORTED;
+}
+
 /*
  * Nothing can be sent any more. The reason may lie unread in the socket, behind messages that the program has
  * not taken: what is there is read, as far as there is room, and looked through for a good-bye.
@@ -59,7 +66,7 @@ enum duct_err stream_broken(struct stream_pipe *sp, int error)
 {
     enum duct_err why = stream_ended(sp->stream);
     const struct di_io_op *op = &sp->ops[STREAM_OP_IN].op;
-    bool gone = error == EPIPE || error == ECONNRESET;
+    bool gone = is_of_the_line(error);
 
     /* Whoever is reading finds the reason, be it the call of this that an answer broke again, or the loop. */
     if (why == DUCT_OK && sp->in != NULL && gone &&
@@ -74,6 +81,7 @@ enum duct_err stream_broken(struct stream_pipe *sp, int error)
             why = DUCT_ECLOSED;
     }
     if (why == DUCT_OK)
+        /* Not TIMEOUT where the kernel gave the peer up: to callers that says to try again. */
         why = gone ? DUCT_EPEER : di_fail_os(error, "sending on a stream");
     stream_end(sp->stream, why);
     di_pipe_end(&sp->pipe, why);
@@ -144,7 +152,11 @@ void stream_pipe_look(struct duct_pipe *pipe)
 
 bool stream_pipe_spin(struct duct_pipe *pipe, unsigned want, unsigned polls, bool first)
 {
-    (void)first;
+    struct stream_pipe *sp = stream_of(pipe);
+
+    /* Who waits has no more to say for now. */
+    if (first && sp->sends && sp->stream->held_back)
+        stream_push(sp);
     /* Each look is a system call, as dear as some sixty looks at memory. */
     for (unsigned i = 0; i < polls; i += 64) {
         stream_pipe_look(pipe);
@@ -167,6 +179,9 @@ static void arm_in(struct stream_pipe *sp, bool receive)
         count = stream_in_room(in, sp->pieces);
     else
         stream_in_rest(in);
+    /* The socket may have more: ask anew, or an edge-triggered loop says nothing of it. */
+    if (count == 0 && !in->dry)
+        di_io_forget(sp->pipe.context->io, op);
     in->dry = false;
     op->kind = count > 0 ? DI_IO_RECV : DI_IO_POLL;
     op->pieces = sp->pieces;
@@ -328,9 +343,22 @@ static void free_handle(struct stream_pipe *sp)
     di_pipe_free(&sp->pipe);
 }
 
+/* The loop cannot wait for this socket: to ask again at once would go round for ever. */
+static void unwatched(struct stream_pipe *sp)
+{
+    enum duct_err why = di_fail(DUCT_ELIMIT, "%s", DI_IO_FAILED_TEXT);
+
+    stream_end(sp->stream, why);
+    di_pipe_end(&sp->pipe, why);
+}
+
 /* What a completion of the receiving operation brought, also while the handle moves: bytes are bytes. */
 static void arrived(struct stream_pipe *sp, struct di_io_op *op, int result)
 {
+    if (result == DI_IO_FAILED && (op->kind == DI_IO_POLL || !is_of_the_line(op->error))) {
+        unwatched(sp);
+        return;
+    }
     if (op->kind == DI_IO_POLL) {
         if (result > 0 && !sp->detaching)
             stream_pull(sp);
@@ -356,6 +384,8 @@ static void on_completion(struct di_io_op *op, int result)
     }
     if (slot == &sp->ops[STREAM_OP_IN])
         arrived(sp, op, result);
+    else if (result == DI_IO_FAILED)
+        unwatched(sp);
     else if (result != DI_IO_CANCELED && !sp->detaching)
         stream_push(sp);
     if (sp->detaching)
