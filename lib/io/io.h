@@ -30,8 +30,9 @@
  *  7. done() may submit, cancel and forget any operation, its own included. It must not wait.
  *
  * POLL is edge-or-level: it completes when the descriptor is ready at submission or becomes so
- * later. Whoever submits one again must first have used the descriptor until it gave EAGAIN (an
- * eventfd need not be read for a later write to it to count). From its first submission until it is
+ * later. Whoever submits one again must first have used the descriptor until it gave EAGAIN, or a
+ * send took less than it was given (an eventfd need not be read for a later write to it to count);
+ * whoever has not forgets it before. From its first submission until it is
  * forgotten, an operation keeps its descriptor and its events. There is one operation per
  * descriptor number: a second one completes with DI_IO_FAILED where the backend cannot have two
  * (epoll), so give it a dup(). Descriptors that cannot be polled, such as regular files, are not

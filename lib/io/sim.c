@@ -15,7 +15,8 @@
 #include "lib/io/transfer.h"
 
 /* Looks at the clock in a row, after which a program is taken to be spinning. */
-#define LOOKS_MAX 64u
+#define LOOKS_MAX 16u
+#define LOOKS_NS  ((int64_t)1000)
 
 static struct sim_loop *of(struct di_io *io)
 {
@@ -269,7 +270,6 @@ static enum duct_err sim_wait(struct di_io *io, int64_t deadline)
 
     if (deadline > l->sim->now && sim_odds(l->sim, l->sim->plan.interrupted))
         l->woken = true;
-    l->looks = 0;
     collect(l, deadline < 0 ? 0 : deadline);
     if (l->sim->fault[0] != '\0')
         return di_fail(DUCT_EOS, "the simulated world is at fault: %s", l->sim->fault);
@@ -278,6 +278,7 @@ static enum duct_err sim_wait(struct di_io *io, int64_t deadline)
     di_list_init(&later);
     deal(l, &later);
     bool ran = di_due_run(&l->due) || woken;
+    l->looks = ran || deadline > 0 ? 0 : l->looks;
     di_list_splice(&l->due.ready, &later);
     di_sim_note(l->sim, "waited", ran, 0);
     return ran ? DUCT_OK : DUCT_EAGAIN;
@@ -285,13 +286,16 @@ static enum duct_err sim_wait(struct di_io *io, int64_t deadline)
 
 /* ---- The rest of the contract ---- */
 
-/* Who only looks at the clock would wait for ever for it to move: now and then that takes time. */
+/* Who only looks at the clock would wait for ever for it to move: now and then that takes time, and the more the
+ * longer nothing else happens. */
 static int64_t sim_now(struct di_io *io)
 {
     struct sim_loop *l = of(io);
 
-    if (++l->looks % LOOKS_MAX == 0 && l->sim->idle != NULL)
-        l->sim->idle(l->sim->idle_user, io, l->sim->now + 1000);
+    if (++l->looks % LOOKS_MAX == 0 && l->sim->idle != NULL) {
+        int64_t takes = LOOKS_NS << (l->looks / LOOKS_MAX < 9 ? l->looks / LOOKS_MAX : 9);
+        l->sim->idle(l->sim->idle_user, NULL, l->sim->now + takes);
+    }
     return l->sim->now;
 }
 

@@ -95,7 +95,8 @@ void di_sim_pair(struct di_io *io, int fds[2]);
  * The rest is for whoever conducts the world.
  *
  * idle() is called by a loop with nothing to do until something is ready or the time is `until` (INT64_MAX: no
- * such time), and returns when it may look again; often without reason is fine, never is not.
+ * such time), and returns when it may look again; often without reason is fine, never is not. io is NULL where only
+ * time may pass.
  */
 typedef void di_sim_idle_fn(void *user, struct di_io *io, int64_t until);
 void di_sim_on_idle(struct di_sim *sim, di_sim_idle_fn *idle, void *user);

@@ -216,6 +216,7 @@ void sim_answer(struct sim_end *end)
         end->state = SIM_CONNECTED;
         return;
     }
+    end->answer_at = SIM_NEVER;
     end->error = end->answer;
     end->dead = true;
 }
@@ -259,7 +260,7 @@ static void send_fin(struct sim_end *end, int64_t at)
     end->shut = true;
     peer->fin = SIM_FIN_COMING;
     peer->last_at = at > peer->last_at ? at : peer->last_at;
-    peer->fin_at = end->cut ? SIM_NEVER : peer->last_at;
+    peer->fin_at = end->cut || peer->lost ? SIM_NEVER : peer->last_at;
 }
 
 /* Nobody has this end any more: the other one learns of it. */

@@ -25,9 +25,10 @@ static int64_t earlier(int64_t a, int64_t b)
 
 /* ---- Readiness ---- */
 
+/* A packet that is stalled in its midst becomes two. */
 static uint32_t room_of(const struct sim_end *to)
 {
-    return to->count == SIM_PACKETS ? 0 : to->capacity - to->there - to->coming;
+    return to->count >= SIM_PACKETS - 1 ? 0 : to->capacity - to->there - to->coming;
 }
 
 static bool can_send(struct sim_end *end)
@@ -36,7 +37,7 @@ static bool can_send(struct sim_end *end)
 
     /* A third, as of the kernel's sockets: one that is full is not woken for every byte. */
     return end->state == SIM_CONNECTED && end->sim->now >= end->dumb_until &&
-           (to->state == SIM_CLOSED || room_of(to) >= to->capacity / 3 + 1);
+           ((to->state == SIM_CLOSED && !end->cut) || room_of(to) >= to->capacity / 3 + 1);
 }
 
 uint32_t sim_readiness(const struct sim_fd *fd, uint32_t events)
@@ -50,12 +51,15 @@ uint32_t sim_readiness(const struct sim_fd *fd, uint32_t events)
         return (events & (POLLIN | POLLOUT | POLLRDHUP)) | POLLHUP | POLLERR;
     if (end->state != SIM_CONNECTED)
         return end->state == SIM_FRESH ? POLLHUP : 0;
-    if (end->there > 0 && end->sim->now >= end->deaf_until)
+    bool hears = end->sim->now >= end->deaf_until;
+    if (end->there > 0 && hears)
         ready |= POLLIN;
-    if (end->fin == SIM_FIN_HERE)
+    if (end->fin == SIM_FIN_HERE && hears)
         ready |= POLLIN | POLLRDHUP;
     if (can_send(end))
         ready |= POLLOUT;
+    else if (events & POLLOUT)
+        end->full = true; /* as in the kernel, to ask is to want to be told */
     return ready & events;
 }
 
@@ -83,6 +87,7 @@ static void die(struct sim_end *end)
     di_sim_note(end->sim, "dead", end->link->number, end->dead_of);
     end->error = end->dead_of;
     end->dead = true;
+    end->deaf_until = end->dumb_until = 0;
     end->dead_at = SIM_NEVER;
     end->count = 0;
     end->coming = 0;
@@ -261,11 +266,14 @@ static void copy_in(struct sim_end *to, const struct iovec *pieces, uint32_t cou
 /* One packet, whose bytes are in place. */
 static void post(struct sim_end *to, uint32_t size)
 {
-    int64_t at = to->cut ? SIM_NEVER : to->sim->now + sim_travel(to->sim);
+    int64_t at = to->sim->now + sim_travel(to->sim);
 
     if (at < to->last_at)
         at = to->last_at;
-    to->last_at = at;
+    if (to->cut || to->lost)
+        at = SIM_NEVER;
+    else
+        to->last_at = at;
     to->packets[(to->first + to->count) % SIM_PACKETS] =
         (struct sim_packet){.size = size, .at = at};
     to->count++;
@@ -286,7 +294,8 @@ static void suffer(struct sim_end *to, enum di_sim_fate fate)
         int64_t news = sim->now + sim_travel(sim);
         sim->count.resets++;
         di_sim_note(sim, "reset", to->link->number, (int64_t)to->passed);
-        /* What was sent before it arrives before it. */
+        /* What was sent before it arrives before it, and nothing behind. */
+        to->lost = true;
         sim_break(to->link, ECONNRESET, news > to->last_at ? news : to->last_at);
     }
 }
@@ -344,7 +353,10 @@ int64_t sim_send(struct sim_end *end, const struct iovec *pieces, uint32_t count
     if (why != 0 || total == 0)
         return why;
     if (to->state == SIM_CLOSED && !end->cut) {
-        dies_at(end, end->fin == SIM_FIN_HERE ? EPIPE : ECONNRESET, sim->now + sim_travel(sim));
+        /* The reset that answers it comes behind what was sent before the close. */
+        int64_t news = sim->now + sim_travel(sim);
+        dies_at(end, end->fin == SIM_FIN_HERE ? EPIPE : ECONNRESET,
+                news > end->last_at ? news : end->last_at);
         return (int64_t)total;
     }
     uint32_t room = room_of(to);
@@ -353,7 +365,7 @@ int64_t sim_send(struct sim_end *end, const struct iovec *pieces, uint32_t count
         return -EAGAIN;
     }
     uint32_t size = limited(sim, total < room ? total : room, sim->plan.send_max);
-    while (sent < size && to->count < SIM_PACKETS) {
+    while (sent < size && to->count < SIM_PACKETS - 1) {
         uint32_t part = limited(sim, size - sent, sim->plan.packet_max);
         enum di_sim_fate fate = fate_of(to, part, &keep);
         copy_in(to, pieces, count, sent, part);
@@ -368,6 +380,12 @@ int64_t sim_send(struct sim_end *end, const struct iovec *pieces, uint32_t count
         if (fate == DI_SIM_RESET || fate == DI_SIM_CUT)
             break;
     }
+    /* To take less than it was given is to say that there is no more room: told when there is. */
+    if (sent < total && room_of(to) > 0) {
+        end->dumb_until = sim->now + 1 + (int64_t)di_sim_random(sim, MOOD_NS);
+        sim_schedule(end);
+    }
+    end->full |= sent < total;
     sim->count.bytes += sent;
     di_sim_note(sim, "sent", end->link->number * 2 + end->dialer, sent);
     sim_happens(to);
@@ -399,7 +417,8 @@ int64_t sim_recv(struct sim_end *end, const struct iovec *pieces, uint32_t count
     struct di_sim *sim = end->sim;
     size_t total = sum(pieces, count);
 
-    if (end->there > 0 && sim->now >= end->deaf_until && sim_odds(sim, sim->plan.recv_again)) {
+    if (end->there > 0 && !end->dead && sim->now >= end->deaf_until &&
+        sim_odds(sim, sim->plan.recv_again)) {
         end->deaf_until = sim->now + 1 + (int64_t)di_sim_random(sim, MOOD_NS);
         sim_schedule(end);
     }

@@ -61,6 +61,7 @@ struct sim_end {
     int error; /* not yet told */
     bool dead;
     bool cut;
+    bool lost;          /* nothing more arrives here: a reset is on its way */
     bool shut;          /* its FIN is on its way */
     bool full;          /* a send found no room: it is told when there is some */
     int64_t deaf_until; /* a receive was told EAGAIN */
@@ -89,7 +90,7 @@ struct sim_loop {
     struct di_due due;
     struct di_list waiting; /* operations in flight without a result */
     bool woken;
-    unsigned looks; /* at the clock, since the last wait */
+    unsigned looks; /* at the clock, since the last wait that was one */
     bool own_world; /* closed with it */
 };
 

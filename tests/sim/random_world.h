@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_SIM_RANDOM_WORLD_H
+#define TESTS_SIM_RANDOM_WORLD_H
+
+#include "tests/sim/pair.h"
+
+/* A world, and a script for those in it, drawn from a seed. */
+struct sim_random {
+    struct di_sim_plan plan;
+    struct sim_script script;
+    char dial[120], listen[120];
+    char words[700]; /* for people: what was drawn */
+};
+
+void sim_random_world(struct sim_random *random, uint64_t seed);
+
+#endif
