@@ -196,6 +196,7 @@ const struct di_pipe_ops stream_pipe_ops = {
     .loan = stream_pipe_loan,
     .loan_batch = stream_pipe_loan_batch,
     .send = stream_pipe_send,
+    .call = stream_pipe_call,
     .recv = stream_pipe_recv,
     .write = stream_pipe_write,
     .writev = stream_pipe_writev,

@@ -124,6 +124,7 @@ struct stream_pipe {
     struct stream_in *in; /* the receiving half, or NULL */
     struct stream_op_slot ops[STREAM_OPS];
     struct iovec pieces[2]; /* of a receive in flight */
+    uint32_t calling;       /* the loan that a CALL in flight sends, from 1; 0: none */
     struct di_sweep_entry beat_entry, whole_entry;
     struct di_heartbeat beat;
     bool closing;
@@ -234,6 +235,20 @@ void stream_push(struct stream_pipe *sp);
 /* A send failed for good: how did it end? */
 enum duct_err stream_broken(struct stream_pipe *sp, int error);
 
+/* ---- stream_call.c: what leaves and is answered ---- */
+
+enum duct_err stream_pipe_call(struct duct_pipe *pipe, struct duct_msg *msg);
+
+/* A CALL has completed: what it did not send is queued. */
+void stream_call_over(struct stream_pipe *sp);
+
+/* For whoever sends next: a CALL may have completed that has not been told so yet. */
+static inline void stream_call_look(struct stream_pipe *sp)
+{
+    if (sp->calling != 0 && di_io_completed(&sp->ops[STREAM_OP_IN].op))
+        stream_call_over(sp);
+}
+
 /* ---- stream_recv.c: what arrives ---- */
 
 enum duct_err stream_pipe_recv(struct duct_pipe *pipe, struct duct_msg *msg);
@@ -285,6 +300,9 @@ void stream_pipe_adopted(struct duct_pipe *pipe);
 void stream_pipe_close(struct duct_pipe *pipe, uint32_t code, const char *text);
 enum duct_err stream_pipe_fd(struct duct_pipe *pipe, int *fd);
 void stream_stir(struct di_post *post);
+
+/* Gives the loop an operation of the handle's. */
+void stream_submit(struct stream_pipe *sp, enum stream_op which);
 
 /* Has the loop wait for room in the socket. */
 void stream_wait_for_room(struct stream_pipe *sp);

@@ -55,6 +55,7 @@ static void put_frame(struct stream_pipe *sp, struct di_frame *frame, const void
     unsigned char bytes[DI_WIRE_HEADER + DI_CLOSE_SIZE_MAX + DI_WIRE_ALIGN] = {0};
     const struct iovec piece = {bytes, DI_WIRE_HEADER + di_wire_padded(frame->size)};
 
+    stream_call_look(sp);
     frame->session = stream->rules.session;
     frame->seq = stream->seq;
     frame->ack = sp->in != NULL ? sp->in->taken : 0;

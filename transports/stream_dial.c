@@ -21,6 +21,7 @@ struct dial {
     struct di_io_op retry;
     struct stream_meet meet;
     bool connecting, retrying, meeting;
+    bool busy; /* an address has a listener whose queue is full */
     bool closed;
     unsigned parts;       /* the dial itself, and each of the three that is not over */
     enum duct_err result; /* of the last address; DUCT_OK: none has failed */
@@ -83,6 +84,13 @@ static void address_failed(struct dial *dial, int error)
     dial->at++;
 }
 
+/* A listener that is there, with more peers before its door than it lets wait: asked again, within the dial's time. */
+static void address_busy(struct dial *dial)
+{
+    dial->busy = true;
+    address_failed(dial, EAGAIN);
+}
+
 static void on_connected(struct di_io_op *op, int result)
 {
     struct dial *dial = di_container(op, struct dial, connect);
@@ -92,6 +100,8 @@ static void on_connected(struct di_io_op *op, int result)
         drop_socket(dial);
     } else if (result == 0) {
         begin_meeting(dial);
+    } else if (result == DI_IO_FAILED && op->error == EAGAIN) {
+        address_busy(dial);
     } else {
         address_failed(dial, result == DI_IO_CANCELED ? ECANCELED : op->error);
     }
@@ -123,6 +133,7 @@ static void on_retry(struct di_io_op *op, int result)
 
     (void)result;
     dial->retrying = false;
+    dial->busy = false;
     dial->at = 0;
     part_over(dial);
 }
@@ -164,7 +175,8 @@ static enum duct_err dial_poll(void *handle, struct duct_pipe **pipe)
         if (dial->connecting)
             return DUCT_EAGAIN;
     }
-    if (dial->result != DUCT_ENOTFOUND || dial->options->o.wait_for_listener != DUCT_YES)
+    if (!dial->busy &&
+        (dial->result != DUCT_ENOTFOUND || dial->options->o.wait_for_listener != DUCT_YES))
         return di_fail(dial->result, "%s", dial->detail);
     retry_later(dial);
     return DUCT_EAGAIN;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "transports/stream_loan.h"
 #include "transports/stream_out.h"
 
 /*
@@ -66,6 +67,7 @@ enum duct_err stream_push_locked(struct stream_pipe *sp)
 {
     enum duct_err err = DUCT_OK;
 
+    stream_call_look(sp);
     if (!drain_queue(sp, &err))
         return err;
     if (sp->stream->owed != 0 && di_sendq_room(&sp->stream->queue, DI_WIRE_HEADER))
@@ -165,7 +167,7 @@ static size_t frames_size(const struct stream *stream, size_t size)
     return frames * (DI_WIRE_HEADER + DI_WIRE_ALIGN) + size;
 }
 
-static enum duct_err too_big(struct stream *stream, size_t size)
+enum duct_err stream_too_big(struct stream *stream, size_t size)
 {
     stream->too_big++;
     return di_fail(DUCT_ETOOBIG,
@@ -180,7 +182,8 @@ static enum duct_err admit(struct stream_pipe *sp, size_t size)
     struct stream *stream = sp->stream;
 
     if (size > stream->rules.message_max)
-        return too_big(stream, size);
+        return stream_too_big(stream, size);
+    stream_call_look(sp);
     /* Relaxed: a hint; the loop's side tells the reason. */
     if (atomic_load_explicit(&stream->ended, memory_order_relaxed) != DUCT_OK)
         return stream_broken(sp, EPIPE);
@@ -246,7 +249,7 @@ enum duct_err stream_pipe_writev(struct duct_pipe *pipe, const struct iovec *giv
     enum duct_err err;
 
     if (size > sp->stream->rules.message_max)
-        return too_big(sp->stream, size);
+        return stream_too_big(sp->stream, size);
     if (count <= PIECES_MAX - 2 && size <= sp->stream->frame_max) {
         stream_lock(sp->stream);
         err = admit(sp, size);
@@ -272,133 +275,21 @@ enum duct_err stream_pipe_writev(struct duct_pipe *pipe, const struct iovec *giv
     return err;
 }
 
-/* ---- Loans ---- */
+/* ---- Messages on loan ---- */
 
-/* A chunk with room for a message where asked, its header before and its padding behind it. */
-static struct di_chunk *loan_chunk(size_t size, size_t align, unsigned char **data)
+/* What the kernel has not taken is queued where it lies. */
+static void queue_chunk(struct stream *stream, struct stream_loan *loan, size_t done, size_t size)
 {
-    struct di_chunk *chunk = di_chunk_alloc(DI_WIRE_HEADER + size + DI_WIRE_ALIGN + align);
+    struct di_chunk *chunk = loan->chunk;
 
-    if (chunk == NULL)
-        return NULL;
-    uintptr_t first = (uintptr_t)chunk->at + DI_WIRE_HEADER;
-    *data = chunk->at + DI_WIRE_HEADER + (-first & (align - 1));
-    return chunk;
+    chunk->at = loan->data - DI_WIRE_HEADER + done;
+    chunk->left = size - done;
+    chunk->spare = 0;
+    loan->chunk = NULL;
+    di_sendq_link(&stream->queue, chunk);
 }
 
-static enum duct_err discard(struct di_msg_owner *owner, struct duct_msg *msg);
-
-static enum duct_err take_slot(struct stream_loans *loans, uint32_t *place)
-{
-    if (loans->free == 0) {
-        uint32_t count = loans->count == 0 ? 16 : 2 * loans->count;
-        if (count > STREAM_LOANS_MAX)
-            return DUCT_EAGAIN;
-        struct stream_loan *table = realloc(loans->table, count * sizeof(*table));
-        if (table == NULL)
-            return di_fail(DUCT_ENOMEMORY, "no memory for a loan");
-        for (uint32_t i = loans->count; i < count; i++)
-            table[i] = (struct stream_loan){.next = i + 1 < count ? i + 2 : 0};
-        loans->table = table;
-        loans->free = loans->count + 1;
-        loans->count = count;
-        loans->owner.discard = discard;
-    }
-    *place = loans->free - 1;
-    return DUCT_OK;
-}
-
-enum duct_err stream_pipe_loan(struct duct_pipe *pipe, size_t size, size_t align,
-                               struct duct_msg *msg)
-{
-    struct stream *stream = stream_of(pipe)->stream;
-    struct stream_loans *loans = &stream->loans;
-    uint32_t place = 0;
-    enum duct_err err;
-
-    if (size > stream->rules.message_max)
-        return too_big(stream, size);
-    if ((err = take_slot(loans, &place)) != DUCT_OK)
-        return err;
-    struct stream_loan *loan = &loans->table[place];
-    /* The chunk that lay here last, if it fits: a steady stream of loans allocates nothing. */
-    if (loan->chunk == NULL || loan->capacity < size || ((uintptr_t)loan->data & (align - 1))) {
-        unsigned char *data;
-        struct di_chunk *chunk = loan_chunk(size, align, &data);
-        if (chunk == NULL)
-            return di_fail(DUCT_ENOMEMORY, "no memory for a loan of %zu bytes", size);
-        free(loan->chunk);
-        loan->chunk = chunk;
-        loan->data = data;
-        loan->capacity = size;
-    }
-    loans->free = loan->next;
-    loan->generation++;
-    *msg = (struct duct_msg){.data = loan->data,
-                             .size = size,
-                             .owner = &loans->owner,
-                             .ref = (uint64_t)loan->generation << 32 | place};
-    loan->next = UINT32_MAX;
-    return DUCT_OK;
-}
-
-enum duct_err stream_pipe_loan_batch(struct duct_pipe *pipe, size_t size, struct duct_msg *msgs,
-                                     size_t count, size_t *done)
-{
-    enum duct_err err = DUCT_OK;
-
-    for (*done = 0; *done < count && err == DUCT_OK; *done += err == DUCT_OK)
-        err = stream_pipe_loan(pipe, size, DUCT_ALIGN_LINE, &msgs[*done]);
-    return err;
-}
-
-static struct stream_loan *find_loan(struct stream_loans *loans, const struct duct_msg *msg)
-{
-    uint32_t place = (uint32_t)msg->ref;
-
-    if (msg->owner != &loans->owner || place >= loans->count ||
-        loans->table[place].next != UINT32_MAX ||
-        loans->table[place].generation != (uint32_t)(msg->ref >> 32))
-        return NULL;
-    return &loans->table[place];
-}
-
-/* The largest chunk that is kept with a place that is free. */
-#define KEEP_MAX ((size_t)1024 * 1024)
-
-static void give_back(struct stream_loans *loans, struct stream_loan *loan)
-{
-    if (loan->capacity > KEEP_MAX) {
-        free(loan->chunk);
-        loan->chunk = NULL;
-    }
-    loan->next = loans->free;
-    loans->free = (uint32_t)(loan - loans->table) + 1;
-}
-
-static enum duct_err discard(struct di_msg_owner *owner, struct duct_msg *msg)
-{
-    struct stream_loans *loans = (struct stream_loans *)owner;
-    struct stream_loan *loan = find_loan(loans, msg);
-
-    if (loan == NULL)
-        return di_fail(DUCT_EINVAL,
-                       "duct_msg_discard: the message is not on loan; it was sent or discarded "
-                       "before");
-    give_back(loans, loan);
-    loans->stream->discarded++;
-    di_msg_empty(msg);
-    return DUCT_OK;
-}
-
-void stream_loans_fini(struct stream_loans *loans)
-{
-    for (uint32_t i = 0; i < loans->count; i++)
-        free(loans->table[i].chunk);
-    free(loans->table);
-}
-
-/* The kernel takes what it takes of the chunk; the rest is queued where it lies. */
+/* The kernel takes what it takes of the chunk; the rest is queued. */
 static enum duct_err put_chunk(struct stream_pipe *sp, struct stream_loan *loan, size_t size,
                                bool more)
 {
@@ -416,46 +307,82 @@ static enum duct_err put_chunk(struct stream_pipe *sp, struct stream_loan *loan,
             return stream_broken(sp, (int)-done);
         done = done < 0 ? 0 : done;
     }
-    struct di_chunk *chunk = loan->chunk;
-    chunk->at = (unsigned char *)piece.iov_base + done;
-    chunk->left = size - (size_t)done;
-    chunk->spare = 0;
-    loan->chunk = NULL;
     if (stream->queue.bytes == 0)
         stream->held_back = more;
-    di_sendq_link(&stream->queue, chunk);
+    queue_chunk(stream, loan, (size_t)done, size);
     if (!stream->held_back || !more || stream->queue.bytes >= STREAM_MORE_MAX)
         return stream_push_locked(sp);
     return DUCT_OK;
 }
 
-enum duct_err stream_send_one(struct stream_pipe *sp, struct duct_msg *msg, bool more)
+/* The loan of a message that may be sent: one of this pipe's, and within the limits. */
+static enum duct_err sendable(struct stream_pipe *sp, const struct duct_msg *msg,
+                              struct stream_loan **found)
 {
-    struct stream *stream = sp->stream;
-    struct stream_loan *loan = find_loan(&stream->loans, msg);
-    enum duct_err err;
+    struct stream_loan *loan = *found = stream_find_loan(&sp->stream->loans, msg);
 
     if (loan == NULL || msg->size > loan->capacity)
         return di_fail(DUCT_EINVAL, loan == NULL
                                         ? "duct_send: the message is not on loan from this pipe"
                                         : "duct_send: the message is longer than its loan");
-    if ((err = admit(sp, msg->size)) != DUCT_OK)
-        return err;
-    size_t size = msg->size, padded = di_wire_padded(size);
-    if (size > stream->frame_max) {
-        err = put_parts(sp, loan->data, size, msg->tag);
-    } else {
-        struct di_frame frame = data_frame(sp, size, msg->tag);
-        di_wire_put(loan->data - DI_WIRE_HEADER, &frame);
-        memset(loan->data + size, 0, padded - size);
-        err = put_chunk(sp, loan, DI_WIRE_HEADER + padded, more);
-    }
+    return admit(sp, msg->size);
+}
+
+/* Header before, padding behind; the size of it all. */
+static size_t frame_loan(struct stream_pipe *sp, struct stream_loan *loan,
+                         const struct duct_msg *msg)
+{
+    struct di_frame frame = data_frame(sp, msg->size, msg->tag);
+    size_t padded = di_wire_padded(msg->size);
+
+    di_wire_put(loan->data - DI_WIRE_HEADER, &frame);
+    memset(loan->data + msg->size, 0, padded - msg->size);
+    return DI_WIRE_HEADER + padded;
+}
+
+enum duct_err stream_send_one(struct stream_pipe *sp, struct duct_msg *msg, bool more)
+{
+    struct stream *stream = sp->stream;
+    struct stream_loan *loan;
+    enum duct_err err = sendable(sp, msg, &loan);
+
     if (err != DUCT_OK)
         return err;
-    account(stream, size);
-    give_back(&stream->loans, loan);
+    if (msg->size > stream->frame_max)
+        err = put_parts(sp, loan->data, msg->size, msg->tag);
+    else
+        err = put_chunk(sp, loan, frame_loan(sp, loan, msg), more);
+    if (err != DUCT_OK)
+        return err;
+    account(stream, msg->size);
+    stream_give_back(&stream->loans, loan);
     di_msg_empty(msg);
     return DUCT_OK;
+}
+
+enum duct_err stream_take_loan(struct stream_pipe *sp, struct duct_msg *msg, uint32_t *place,
+                               size_t *size)
+{
+    struct stream_loan *loan;
+    enum duct_err err = sendable(sp, msg, &loan);
+
+    if (err != DUCT_OK)
+        return err;
+    *size = frame_loan(sp, loan, msg);
+    *place = (uint32_t)(loan - sp->stream->loans.table);
+    loan->generation++; /* a copy of the handle names nothing any more */
+    account(sp->stream, msg->size);
+    di_msg_empty(msg);
+    return DUCT_OK;
+}
+
+void stream_queue_loan(struct stream_pipe *sp, uint32_t place, size_t done, size_t size)
+{
+    struct stream *stream = sp->stream;
+
+    queue_chunk(stream, &stream->loans.table[place], done, size);
+    stream->held_back = false;
+    stream_give_back(&stream->loans, &stream->loans.table[place]);
 }
 
 enum duct_err stream_pipe_send(struct duct_pipe *pipe, struct duct_msg *msg)

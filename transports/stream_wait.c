@@ -11,7 +11,7 @@
 #include "transports/stream.h"
 
 /*
- * How a stream's handle sleeps. A call that waits for this pipe alone has the loop receive (RECV): the bytes
+ * How a stream's handle sleeps. A call that waits for this pipe alone has the loop receive (RECV, CALL): the bytes
  * are there when it wakes, without another system call. Everybody else has it poll, since a receive that is in
  * flight while nobody waits could not be moved to another thread, and would need a buffer for each idle pipe.
  */
@@ -19,7 +19,7 @@
 /* Without a descriptor to wait for room with: when to look for some, and for room. */
 #define LOOK_AGAIN_NS (10 * DUCT_MILLISECOND)
 
-static void submit(struct stream_pipe *sp, enum stream_op which)
+void stream_submit(struct stream_pipe *sp, enum stream_op which)
 {
     sp->in_flight++;
     di_io_submit(sp->pipe.context->io, &sp->ops[which].op);
@@ -186,7 +186,7 @@ static void arm_in(struct stream_pipe *sp, bool receive)
     op->kind = count > 0 ? DI_IO_RECV : DI_IO_POLL;
     op->pieces = sp->pieces;
     op->piece_count = count;
-    submit(sp, STREAM_OP_IN);
+    stream_submit(sp, STREAM_OP_IN);
 }
 
 static unsigned arm_receiver(struct stream_pipe *sp, unsigned want, bool blocking)
@@ -273,7 +273,7 @@ void stream_wait_for_room(struct stream_pipe *sp)
             /* Descriptors are short, which is no fault of this pipe: it looks again by the clock. */
             op->kind = DI_IO_TIMER;
             op->deadline = di_context_deadline(sp->pipe.context, LOOK_AGAIN_NS);
-            submit(sp, STREAM_OP_OUT);
+            stream_submit(sp, STREAM_OP_OUT);
             return;
         }
         stream->out_fd = made;
@@ -281,7 +281,7 @@ void stream_wait_for_room(struct stream_pipe *sp)
     op->kind = DI_IO_POLL;
     op->fd = stream->out_fd;
     op->events = POLLOUT;
-    submit(sp, STREAM_OP_OUT);
+    stream_submit(sp, STREAM_OP_OUT);
 }
 
 /* ---- The exported descriptor ---- */
@@ -364,10 +364,14 @@ static void arrived(struct stream_pipe *sp, struct di_io_op *op, int result)
             stream_pull(sp);
         return;
     }
+    bool unsent = op->kind == DI_IO_CALL && op->sent < op->size;
+
     if (result > 0)
         stream_in_arrived(sp->in, (size_t)result, op->pieces, op->piece_count);
-    else if (result == 0 || result == DI_IO_FAILED)
+    else if (result == 0 || (result == DI_IO_FAILED && !unsent)) /* else it was the sending */
         sp->in->finished = true;
+    if (sp->calling != 0)
+        stream_call_over(sp);
     stream_settle(sp);
 }
 

@@ -284,6 +284,17 @@ enum duct_err duct_call(struct duct_pipe *pipe, struct duct_msg *out, struct duc
 
     if (err != DUCT_OK)
         return err;
+    if (out == NULL || in == NULL)
+        return missing("duct_call", out == NULL ? "out" : "in");
+    if (pipe->ops->call != NULL && timeout_ns > 0 && !pipe->context->running &&
+        pipe->end == DUCT_OK) {
+        struct transfer args = {.msgs = in};
+        err = pipe->ops->call(pipe, out);
+        if (err != DUCT_EAGAIN)
+            return err != DUCT_OK
+                       ? err
+                       : di_pipe_wait(pipe, DI_READY_RECV, timeout_ns, again_recv, &args);
+    }
     if (timeout_ns <= 0 || timeout_ns == DUCT_FOREVER) {
         err = duct_send(pipe, out, timeout_ns);
         return err != DUCT_OK ? err : duct_recv(pipe, in, timeout_ns);

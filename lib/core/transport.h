@@ -56,6 +56,9 @@ struct di_pipe_ops {
     enum duct_err (*loan)(struct duct_pipe *pipe, size_t size, size_t align, struct duct_msg *msg);
     enum duct_err (*send)(struct duct_pipe *pipe, struct duct_msg *msg);
     enum duct_err (*recv)(struct duct_pipe *pipe, struct duct_msg *msg);
+    /* As send, by a caller that waits for the answer next: the two may be one system call. AGAIN: not this time,
+     * or not with this pipe; send it. NULL: never. */
+    enum duct_err (*call)(struct duct_pipe *pipe, struct duct_msg *msg);
     enum duct_err (*write)(struct duct_pipe *pipe, const void *data, size_t size, uint64_t tag);
     enum duct_err (*writev)(struct duct_pipe *pipe, const struct iovec *pieces, size_t count,
                             size_t size, uint64_t tag);

@@ -48,21 +48,23 @@
  * POLLRDHUP for RECV and CALL, POLLOUT for SEND; CONNECT is forgotten before the next. What they move is the
  * caller's again when they complete. They must not be in flight across di_io_adopt() (what a former thread's
  * ring would still send or receive is lost, or sent twice), and are for calls that wait; whoever waits for
- * events uses POLL and the di_io_try_… calls.
+ * events uses POLL and the di_io_try_… calls. What a CALL sends has gone as far as it can go at once before any
+ * other operation's done() runs: whoever sends from there sends behind it, or finds that it has ended.
  *
  * Stream sockets are opened, duplicated and closed by the loop too, so that a backend may have descriptors that
  * are not the kernel's. Those a program hands out, or got from elsewhere, are the kernel's own.
  */
 
 enum di_io_kind {
-    DI_IO_POLL,    /* fd becomes ready for events (POLLIN, POLLOUT); result: the ready events */
-    DI_IO_WORD,    /* *word leaves the value expected; result 0. Only with DI_IO_CAN_WORD. */
-    DI_IO_TIMER,   /* now() reaches deadline; result 0 */
-    DI_IO_CONNECT, /* fd, of di_io_open_socket(), is connected to address; result 0 */
-    DI_IO_SEND,    /* from pieces; result: bytes, at least 1 */
-    DI_IO_RECV,    /* into pieces; result: bytes, 0 at the end of the stream */
-    DI_IO_CALL /* all of data, then RECV; result as RECV. Where data did not all go at once it may end with
-                      FAILED and error EAGAIN instead; sent says how much of it went, in every case */
+    DI_IO_POLL,  /* fd becomes ready for events (POLLIN, POLLOUT); result: the ready events */
+    DI_IO_WORD,  /* *word leaves the value expected; result 0. Only with DI_IO_CAN_WORD. */
+    DI_IO_TIMER, /* now() reaches deadline; result 0 */
+    DI_IO_CONNECT, /* fd, of di_io_open_socket(), is connected to address; result 0. FAILED with error EAGAIN: the
+                      listener's queue is full (of a Unix socket; try again later, with another socket) */
+    DI_IO_SEND, /* from pieces; result: bytes, at least 1 */
+    DI_IO_RECV, /* into pieces; result: bytes, 0 at the end of the stream */
+    DI_IO_CALL /* all of data, then RECV; result as RECV. Where data did not all go at once it ends early: with
+                  FAILED and error EAGAIN, or with what was received. sent says how much went, in every case */
 };
 
 /* What DI_IO_FAILED means to a user whose operation was a poll. */
@@ -176,6 +178,12 @@ static inline void di_io_submit(struct di_io *io, struct di_io_op *op)
 static inline void di_io_cancel(struct di_io *io, struct di_io_op *op)
 {
     io->backend->cancel(io, op);
+}
+
+/* Whether its results are there, though done() may still be due. */
+static inline bool di_io_completed(const struct di_io_op *op)
+{
+    return op->ready || !op->in_flight;
 }
 
 /* The operation is not in flight, and its descriptor is about to be closed or its memory freed. */

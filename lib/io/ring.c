@@ -27,21 +27,23 @@ enum { ENTRIES = 64, COMPLETIONS = 512 };
 #define NEEDED (IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_RSRC_TAGS)
 
 /*
- * From the best to the oldest. One thread submits and waits, so the kernel need not lock (6.0). It interrupts
- * that thread for its part of a completion only when it sleeps (5.19), which lets it sleep elsewhere, see
- * futex.h, and says in a shared word that there is such work. Or it is as it was. Rejected: DEFER_TASKRUN,
- * which does that part only when the thread enters; a thread asleep on a futex would not be woken.
+ * From the best to the oldest. The kernel does its part of a completion only when the thread enters (6.1), which
+ * is the fastest, but would not wake a thread that sleeps elsewhere, see futex.h. One thread submits and waits, so
+ * the kernel need not lock (6.0). It interrupts that thread for its part only when it sleeps (5.19), which lets it
+ * sleep elsewhere, and says in a shared word that there is such work. Or it is as it was.
  */
 static const unsigned flavours[] = {
+    IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
     IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
     IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
     0,
 };
 
-static int set_up(struct io_uring *u)
+static int set_up(struct io_uring *u, bool sleeps_elsewhere)
 {
     int failed = -EINVAL;
-    for (size_t i = 0; i < sizeof flavours / sizeof flavours[0] && failed == -EINVAL; i++) {
+    for (size_t i = sleeps_elsewhere ? 1 : 0;
+         i < sizeof flavours / sizeof flavours[0] && failed == -EINVAL; i++) {
         struct io_uring_params params = {.flags =
                                              flavours[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
                                          .cq_entries = COMPLETIONS};
@@ -54,9 +56,9 @@ static int set_up(struct io_uring *u)
     return failed;
 }
 
-enum duct_err di_ring_open(struct di_ring *ring)
+enum duct_err di_ring_open(struct di_ring *ring, bool sleeps_elsewhere)
 {
-    int failed = set_up(&ring->u);
+    int failed = set_up(&ring->u, sleeps_elsewhere);
     if (failed == -EPERM || failed == -EACCES || failed == -ENOSYS || failed == -EINVAL)
         return di_fail(DUCT_ENOTSUP, "io_uring is not allowed here, or too old for this library; "
                                      "use DUCT_IO=epoll, or allow it (kernel.io_uring_disabled, "

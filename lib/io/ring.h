@@ -31,8 +31,15 @@ struct di_ring {
     unsigned completions_mask;
 };
 
-/* For the calling thread. Errors: NOTSUP (not allowed, or too old), LIMIT, NOMEMORY, OS. */
-enum duct_err di_ring_open(struct di_ring *ring) DUCT_NODISCARD;
+/* For the calling thread. sleeps_elsewhere: a completion shows in the queue although the thread sleeps on something
+ * else, for the price of a slower ring. Errors: NOTSUP (not allowed, or too old), LIMIT, NOMEMORY, OS. */
+enum duct_err di_ring_open(struct di_ring *ring, bool sleeps_elsewhere) DUCT_NODISCARD;
+
+/* Whether it was opened so, or the kernel knows nothing faster. */
+static inline bool di_ring_sleeps_elsewhere(const struct di_ring *ring)
+{
+    return (ring->u.flags & IORING_SETUP_DEFER_TASKRUN) == 0;
+}
 void di_ring_close(struct di_ring *ring);
 
 /* Whether the kernel behind it knows the operation. */
@@ -50,12 +57,17 @@ static inline unsigned di_ring_queued(const struct di_ring *ring)
     return ring->tail - di_ring_relaxed(ring->u.sq.khead);
 }
 
+static inline struct io_uring_sqe *di_ring_entry(struct di_ring *ring, unsigned at)
+{
+    return &ring->u.sq.sqes[at & (ring->entries - 1)];
+}
+
 /* The next free entry, to be filled before the next call, or NULL if the queue is full. */
 static inline struct io_uring_sqe *di_ring_next(struct di_ring *ring)
 {
     if (di_ring_queued(ring) == ring->entries)
         return NULL;
-    return &ring->u.sq.sqes[ring->tail++ & (ring->entries - 1)];
+    return di_ring_entry(ring, ring->tail++);
 }
 
 /* Whether the kernel has completions for us that it posts only when entered. */

@@ -102,9 +102,9 @@ static int64_t connect_now(const struct di_io_op *op, bool connecting)
     while (connect(op->fd, op->address, op->address_size) != 0) {
         if (errno == EINPROGRESS || errno == EALREADY)
             return -EAGAIN;
-        /* A Unix socket whose listener's queue is full says so, and there is no waiting for it. */
+        /* A Unix socket whose listener's queue is full says so, and nothing tells when it is not. */
         if (errno == EAGAIN)
-            return -ECONNREFUSED;
+            return -EPROTO;
         if (errno != EINTR)
             return errno == EISCONN ? 0 : -errno;
     }

@@ -24,7 +24,8 @@ void di_transfer_connected(int fd);
 
 /*
  * As much of a CONNECT, SEND, RECV or CALL as can be done now: its result, or -EAGAIN. connecting: its connect()
- * was made before. A CALL adds to op->sent, and gives -EPROTO where not all of its data went.
+ * was made before. A CALL adds to op->sent, and gives -EPROTO where not all of its data went; a CONNECT gives it
+ * where the listener's queue is full. Both are to end with the error EAGAIN.
  */
 int64_t di_transfer_attempt(struct di_io_op *op, bool connecting);
 

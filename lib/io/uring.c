@@ -41,8 +41,11 @@ static void land(struct uring *u, const struct io_uring_cqe *cqe)
     }
     struct di_io_op *op = (struct di_io_op *)(uintptr_t)(cqe->user_data & ~(uint64_t)OF_CALL);
     int result = cqe->res;
-    if (cqe->user_data & OF_CALL)
+    if (cqe->user_data & OF_CALL) {
         di_uring_land_cut(op, result);
+        u->cut_some = true;
+        return; /* what receives is still there */
+    }
     di_list_remove(&op->node);
     if (op->kind == DI_IO_WORD)
         u->others = op != u->newest;
@@ -142,11 +145,13 @@ void di_uring_queue(struct uring *u, struct di_io_op *op)
         return;
     }
     if (di_transfer_kind(op->kind))
-        di_uring_prep_transfer(sqe, op);
+        di_uring_prep_transfer(u, sqe, op);
     else if (op->kind == DI_IO_POLL)
         io_uring_prep_poll_add(sqe, op->fd, op->events);
     else
         di_prep_futex_wait(sqe, op->word, op->expected);
+    if (op->kind == DI_IO_CALL)
+        u->put_off = PUT_OFF_MAX; /* what it sends goes before anybody is called */
     sqe->user_data = (uintptr_t)op;
     di_list_append(&u->flying, &op->node);
 }
@@ -159,12 +164,13 @@ void di_uring_queue(struct uring *u, struct di_io_op *op)
  */
 static void queue_word(struct uring *u, struct di_io_op *op)
 {
+    di_uring_sleep_elsewhere(u);
     struct di_io_op *former = u->near;
     u->newest = op;
     u->near = NULL;
     if (former != NULL)
         di_uring_queue(u, former);
-    if (u->others || !di_futex_available())
+    if (u->others || !di_ring_sleeps_elsewhere(&u->ring) || !di_futex_available())
         di_uring_queue(u, op);
     else
         u->near = op;
@@ -197,12 +203,6 @@ static void uring_submit(struct di_io *io, struct di_io_op *op)
 bool di_uring_queue_cancel(struct uring *u, struct di_io_op *op)
 {
     struct io_uring_sqe *sqe = di_uring_next_entry(u);
-    if (sqe != NULL && op->kind == DI_IO_CALL) {
-        /* Whichever half is there. */
-        io_uring_prep_cancel64(sqe, (uintptr_t)op | OF_CALL, 0);
-        sqe->user_data = OF_CANCEL;
-        sqe = di_uring_next_entry(u);
-    }
     if (sqe == NULL)
         return false;
     io_uring_prep_cancel(sqe, op, 0);
@@ -314,6 +314,8 @@ static enum duct_err collect(struct uring *u, int64_t deadline)
     for (;;) {
         if (!u->wake_armed)
             arm_wake(u);
+        if (u->cut_some)
+            di_uring_take_back_cut(u);
         bool idle = !anything(u);
         if (!must_enter(u, idle, deadline))
             return DUCT_OK;
@@ -335,6 +337,8 @@ static enum duct_err uring_wait(struct di_io *io, int64_t deadline)
     if (u->epoll != NULL)
         return di_io_wait(u->epoll, deadline);
     enum duct_err err = collect(u, deadline < 0 ? 0 : deadline);
+    if (di_ring_queued(&u->ring) > 0)
+        di_uring_drop_calls(u);
     bool woken = u->woken;
     u->woken = false;
     bool ran = di_due_run(&u->due) || woken;
@@ -377,7 +381,7 @@ static enum duct_err uring_open(struct di_io **io)
     struct uring *u = calloc(1, sizeof *u);
     if (u == NULL)
         return di_fail(DUCT_ENOMEMORY, "no memory for a loop");
-    enum duct_err err = di_ring_open(&u->ring);
+    enum duct_err err = di_ring_open(&u->ring, false);
     if (err) {
         free(u);
         return err;
@@ -390,6 +394,8 @@ static enum duct_err uring_open(struct di_io **io)
     }
     u->io.backend = &di_io_uring;
     u->io.can = di_ring_knows(&u->ring, DI_OP_FUTEX_WAIT) ? DI_IO_CAN_WORD : 0;
+    /* SOCKET came with the same release, and can be asked for. */
+    u->may = di_ring_knows(&u->ring, IORING_OP_SOCKET) ? URING_POLL_FIRST : 0;
     di_list_init(&u->flying);
     di_list_init(&u->recalled);
     di_due_init(&u->due);
@@ -428,7 +434,7 @@ bool di_io_uring_available(void)
     if (known != UNKNOWN)
         return known == YES;
     struct di_ring ring;
-    enum duct_err err = di_ring_open(&ring);
+    enum duct_err err = di_ring_open(&ring, false);
     if (err == DUCT_OK)
         di_ring_close(&ring);
     if (err == DUCT_OK || err == DUCT_ENOTSUP)

@@ -22,9 +22,15 @@ enum { OF_CANCEL = 0, OF_WAKE = 1, OF_ALARM = 2 };
 enum { OF_CALL = 4 };
 _Static_assert(_Alignof(struct di_io_op) >= 8, "an address leaves room for OF_CALL");
 
+/* What the kernel knows, beyond what every loop needs. */
+enum {
+    URING_POLL_FIRST = 1u << 0 /* a receive may begin by waiting (5.19) */
+};
+
 struct uring {
     struct di_io io;
     struct di_ring ring;
+    unsigned may; /* URING_… */
     struct di_due due;
     struct di_wake wake;
     struct di_list flying;
@@ -39,6 +45,7 @@ struct uring {
     struct __kernel_timespec alarm_in;
     unsigned put_off;
     bool woken;
+    bool cut_some;   /* a CALL in flight has not sent everything */
     bool wake_armed; /* the poll of the wake's eventfd is queued or in the kernel */
     bool recalling;  /* what the kernel cancels although nobody asked is recalled */
 };
@@ -61,10 +68,16 @@ void di_uring_queue(struct uring *u, struct di_io_op *op);
 bool di_uring_queue_cancel(struct uring *u, struct di_io_op *op);
 
 /* Fills the entry of a CONNECT or SEND, or of what receives. */
-void di_uring_prep_transfer(struct io_uring_sqe *sqe, struct di_io_op *op);
+void di_uring_prep_transfer(struct uring *u, struct io_uring_sqe *sqe, struct di_io_op *op);
 
 /* The sending half of a CALL; gives the entry for the other, or NULL: no room, or see op->error and sent. */
 struct io_uring_sqe *di_uring_prep_call(struct uring *u, struct di_io_op *op) DUCT_NODISCARD;
+
+/* Completes the CALLs that are queued still, unsent: for a kernel that takes nothing. */
+void di_uring_drop_calls(struct uring *u);
+
+/* Asks for what receives of those CALLs that did not send everything. */
+void di_uring_take_back_cut(struct uring *u);
 
 /* The first half of a CALL has not sent everything. */
 void di_uring_land_cut(struct di_io_op *op, int result);
@@ -81,6 +94,9 @@ enum duct_err di_uring_enter(struct uring *u, int64_t deadline) DUCT_NODISCARD;
 /* Every operation is in recalled, or due, when it returns. */
 void di_uring_recall(struct uring *u);
 struct di_io_op *di_uring_next_recalled(struct uring *u);
+
+/* From now on the thread may sleep beside the ring. Where there is no memory for that, it sleeps in it. */
+void di_uring_sleep_elsewhere(struct uring *u);
 
 int di_uring_fd(struct di_io *io);
 enum duct_err di_uring_adopt(struct di_io *io);

@@ -91,6 +91,21 @@ int di_uring_fd(struct di_io *io)
     return u->exported;
 }
 
+/* What was recalled goes on in another ring. */
+static void move_to(struct uring *u, const struct di_ring *fresh)
+{
+    di_ring_close(&u->ring);
+    u->ring = *fresh;
+    u->wake_armed = false;
+    u->alarm = 0;
+    for (struct di_io_op *op; (op = di_uring_next_recalled(u)) != NULL;) {
+        if (op->canceling)
+            di_due_put(&u->due, op, DI_IO_CANCELED);
+        else
+            di_uring_queue(u, op);
+    }
+}
+
 /*
  * The kernel ties a ring, and the waits in it, to one thread, so another thread builds a ring of
  * its own and repeats the waits, which asks the same question again: is it ready, has it changed.
@@ -106,22 +121,22 @@ enum duct_err di_uring_adopt(struct di_io *io)
     if (u->epoll != NULL)
         return di_io_adopt(u->epoll);
     struct di_ring fresh;
-    enum duct_err err = di_ring_open(&fresh);
+    enum duct_err err = di_ring_open(&fresh, di_ring_sleeps_elsewhere(&u->ring));
     if (err)
         return err;
     u->recalling = true;
     di_uring_harvest(u);
     u->recalling = false;
     di_list_splice(&u->recalled, &u->flying);
-    di_ring_close(&u->ring);
-    u->ring = fresh;
-    u->wake_armed = false;
-    u->alarm = 0;
-    for (struct di_io_op *op; (op = di_uring_next_recalled(u)) != NULL;) {
-        if (op->canceling)
-            di_due_put(&u->due, op, DI_IO_CANCELED);
-        else
-            di_uring_queue(u, op);
-    }
+    move_to(u, &fresh);
     return DUCT_OK;
+}
+
+void di_uring_sleep_elsewhere(struct uring *u)
+{
+    struct di_ring fresh;
+    if (di_ring_sleeps_elsewhere(&u->ring) || di_ring_open(&fresh, true) != DUCT_OK)
+        return;
+    di_uring_recall(u);
+    move_to(u, &fresh);
 }

@@ -2,7 +2,8 @@
 /*
  * System calls per round trip, counted with ptrace on one of two processes, between two marks that
  * it makes (getppid with a number). A spinning exchange makes none but its glance at the kernel,
- * which is bounded by the time it takes: one a millisecond. A parked one rings once and sleeps once.
+ * which is bounded by the time it takes: one a millisecond. A parked one rings once and sleeps once. A question over
+ * a stream and its answer are one on io_uring.
  */
 #include <errno.h>
 #include <signal.h>
@@ -79,7 +80,18 @@ static void trip(struct duct_pipe *pipe, bool first, bool parked)
         MUST(duct_write(pipe, bytes, 8, 1, SOON) == DUCT_OK);
 }
 
-static void run_dialer(const char *url, enum duct_io io)
+/* A question and its answer, by the one call that is for it. */
+static void call(struct duct_pipe *pipe)
+{
+    struct duct_msg out, in;
+
+    MUST(duct_msg_loan(pipe, 8, &out) == DUCT_OK);
+    memcpy(out.data, "payload", 8);
+    MUST(duct_call(pipe, &out, &in, SOON) == DUCT_OK);
+    MUST(duct_msg_release(&in) == DUCT_OK);
+}
+
+static void run_dialer(const char *url, enum duct_io io, bool calls)
 {
     struct duct_options options;
     struct duct_pipe *pipe;
@@ -94,8 +106,12 @@ static void run_dialer(const char *url, enum duct_io io)
         trip(pipe, true, false);
     int64_t before = milliseconds();
     mark(1);
-    for (int i = 0; i < ROUNDS; i++)
-        trip(pipe, true, false);
+    for (int i = 0; i < ROUNDS; i++) {
+        if (calls)
+            call(pipe);
+        else
+            trip(pipe, true, false);
+    }
     mark(2);
     *took_ms = milliseconds() - before;
     duct_context_close(options.context);
@@ -156,27 +172,26 @@ static long trace(pid_t pid)
 }
 
 /* per_trip: calls allowed for each round trip; per_ms: and for each millisecond. */
-static int count(const char *query, enum duct_io io, double per_trip, double per_ms)
+static int count(const char *url, enum duct_io io, double per_trip, double per_ms)
 {
-    char url[128];
+    bool shm = strncmp(url, "shm:", 4) == 0;
     int status;
 
-    snprintf(url, sizeof(url), "shm://count?%s", query);
     pid_t listener = fork();
     MUST(listener >= 0);
     if (listener == 0)
-        run_listener(url, io, per_trip > 0);
+        run_listener(url, io, shm && per_trip > 0);
     pid_t dialer = fork();
     MUST(dialer >= 0);
     if (dialer == 0)
-        run_dialer(url, io);
+        run_dialer(url, io, !shm);
     long calls = trace(dialer);
     MUST(waitpid(listener, &status, 0) == listener);
     if (calls < 0)
         return 0;
     MUST(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     double allowed = per_trip * ROUNDS + per_ms * (double)(*took_ms + 1);
-    printf("%-28s %-5s %7.4f calls a round trip (%ld in %d, %lld ms; allowed %.0f)\n", query,
+    printf("%-40s %-5s %7.4f calls a round trip (%ld in %d, %lld ms; allowed %.0f)\n", url,
            io == DUCT_IO_URING ? "uring" : "epoll", (double)calls / ROUNDS, calls, ROUNDS,
            (long long)*took_ms, allowed);
     return (double)calls > allowed;
@@ -194,13 +209,17 @@ int main(void)
     for (int i = 0; i < 2; i++) {
         enum duct_io io = i == 0 ? DUCT_IO_URING : DUCT_IO_EPOLL;
         /* The spinner's own glances, and those of its sends. */
-        over |= count("wait=spin", io, 0, 3);
+        over |= count("shm://count?wait=spin", io, 0, 3);
     }
     /* One to ring, one to sleep; a few more where a sleep was cut short. */
-    over |= count("wait=park", DUCT_IO_URING, 2.1, 0);
+    over |= count("shm://count?wait=park", DUCT_IO_URING, 2.1, 0);
     /* Without futexes: ring, sleep, take the byte off the socket, find no more. */
-    over |= count("wait=park&bell=socket", DUCT_IO_EPOLL, 4.1, 0);
-    over |= count("wait=park&bell=eventfd", DUCT_IO_EPOLL, 3.1, 0);
+    over |= count("shm://count?wait=park&bell=socket", DUCT_IO_EPOLL, 4.1, 0);
+    over |= count("shm://count?wait=park&bell=eventfd", DUCT_IO_EPOLL, 3.1, 0);
+    /* One a leg: it sends, sleeps and receives. A few more for timers. */
+    over |= count("uds://@duct-count", DUCT_IO_URING, 1.02, 0);
+    /* It sends, finds nothing, sleeps, receives. */
+    over |= count("uds://@duct-count", DUCT_IO_EPOLL, 4.1, 0);
     pair_leave(directory);
     return over;
 }

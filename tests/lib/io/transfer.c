@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "tests/lib/io/suite.h"
 
@@ -391,6 +392,36 @@ EACH_BACKEND(a_connection_is_refused_with_the_reason)
     di_io_forget(*loop, &p.op);
     close(nobody);
     close(p.op.fd);
+}
+
+EACH_BACKEND(a_listener_with_a_full_queue_is_not_absent)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    snprintf(at.sun_path + 1, sizeof at.sun_path - 1, "duct-full-%d-%s", getpid(),
+             (*loop)->backend->name);
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
+    cr_assert_eq(listen(listener, 0), 0);
+    struct probe p[4];
+    int full = 0;
+    for (int i = 0; i < 4; i++) {
+        p[i] = connect_probe(*loop, NULL);
+        di_io_close_socket(*loop, p[i].op.fd);
+        p[i].op.fd = di_io_open_socket(*loop, AF_UNIX);
+        p[i].op.address = (const struct sockaddr *)&at;
+        p[i].op.address_size = sizeof at;
+        di_io_submit(*loop, &p[i].op);
+        until(*loop, &p[i], 1);
+        cr_assert(p[i].result == 0 || p[i].result == DI_IO_FAILED);
+        full += p[i].result == DI_IO_FAILED;
+        if (p[i].result == DI_IO_FAILED)
+            cr_assert_eq(p[i].op.error, EAGAIN);
+        di_io_forget(*loop, &p[i].op);
+    }
+    cr_assert_gt(full, 0);
+    for (int i = 0; i < 4; i++)
+        di_io_close_socket(*loop, p[i].op.fd);
+    close(listener);
 }
 
 EACH_BACKEND(a_second_descriptor_outlives_the_first)

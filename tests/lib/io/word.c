@@ -46,6 +46,32 @@ EACH_BACKEND(a_word_that_differs_already_completes)
     cr_assert_eq(p.result, 0);
 }
 
+/* A loop that never waited for a word may have to change its ring for the first: nothing is lost in between. */
+EACH_BACKEND(what_waits_goes_on_when_the_first_word_comes)
+{
+    can_word(*loop);
+    int fd = eventfd(0, EFD_NONBLOCK);
+    _Atomic uint32_t word = 4;
+    struct probe waits = poll_probe(fd, POLLIN), timer = timer_probe(INT64_MAX - 1);
+    struct probe p = word_probe(&word, 4);
+    di_io_submit(*loop, &waits.op);
+    di_io_submit(*loop, &timer.op);
+    cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
+    di_io_submit(*loop, &p.op);
+    cr_assert_eq(waits.count + timer.count + p.count, 0);
+    cr_assert_eq(di_io_wait(*loop, 0), DUCT_EAGAIN);
+    di_io_wake(*loop);
+    cr_assert_eq(di_io_wait(*loop, INT64_MAX), DUCT_OK);
+    cr_assert_eq(waits.count + timer.count + p.count, 0);
+    cr_assert_eq(eventfd_write(fd, 1), 0);
+    while (waits.count == 0)
+        cr_assert_eq(di_io_wait(*loop, INT64_MAX), DUCT_OK);
+    cr_assert(waits.count == 1 && (waits.result & POLLIN) && p.count == 0);
+    end(loop);
+    cr_assert(timer.count == 1 && p.count == 1 && p.result == DI_IO_CANCELED);
+    close(fd);
+}
+
 /* The change comes between submission and the kernel's look: the kernel's answer to that is no
  * error. */
 EACH_BACKEND(a_word_that_changes_before_the_kernel_looks_completes)
