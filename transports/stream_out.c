@@ -15,6 +15,9 @@
 /* Pieces of one system call: enough for a batch, small enough for the stack. */
 #define PIECES_MAX 66u
 
+/* Parts of a large message in one system call: three pieces each. */
+#define PARTS_MAX (PIECES_MAX / 3)
+
 /* Copied to leave with others, up to here; above it is cheaper to hand on the memory. */
 #define COPY_MAX ((size_t)4096)
 
@@ -138,26 +141,41 @@ static enum duct_err put(struct stream_pipe *sp, const struct iovec *pieces, uin
     return DUCT_OK;
 }
 
-/* A message that is larger than the peer takes in one frame: queued in parts. */
+/* One part of a message: its header, its bytes and their padding, as three pieces. How many bytes that is. */
+static size_t gather_part(struct iovec pieces[3], unsigned char header[DI_WIRE_HEADER],
+                          const struct di_frame *frame, const unsigned char *data)
+{
+    size_t padding = di_wire_padded(frame->size) - frame->size;
+
+    di_wire_put(header, frame);
+    pieces[0] = (struct iovec){header, DI_WIRE_HEADER};
+    pieces[1] = (struct iovec){(void *)(uintptr_t)(data + frame->offset), frame->size};
+    pieces[2] = (struct iovec){(void *)(uintptr_t)zeros, padding};
+    return DI_WIRE_HEADER + frame->size + padding;
+}
+
+/* A message that is larger than the peer takes in one frame, in parts: as many in one system call as fit, and only
+ * what the kernel does not take of them is copied. */
 static enum duct_err put_parts(struct stream_pipe *sp, const unsigned char *data, size_t size,
                                uint64_t tag)
 {
     struct stream *stream = sp->stream;
     struct di_frame frame = data_frame(sp, size, tag);
-    unsigned char header[DI_WIRE_HEADER];
+    unsigned char headers[PARTS_MAX][DI_WIRE_HEADER];
+    struct iovec pieces[3 * PARTS_MAX];
+    enum duct_err err = DUCT_OK;
 
-    for (size_t at = 0; at < size; at += frame.size) {
-        frame.offset = (uint32_t)at;
-        frame.size = (uint32_t)(size - at < stream->frame_max ? size - at : stream->frame_max);
-        di_wire_put(header, &frame);
-        const struct iovec pieces[3] = {
-            {header, sizeof(header)},
-            {(void *)(uintptr_t)(data + at), frame.size},
-            {(void *)(uintptr_t)zeros, di_wire_padded(frame.size) - frame.size}};
-        if (!di_sendq_copy(&stream->queue, pieces, 3, 0))
-            return no_memory(sp);
+    for (size_t at = 0; at < size && err == DUCT_OK;) {
+        size_t bytes = 0;
+        uint32_t parts = 0;
+        for (; parts < PARTS_MAX && at < size; parts++, at += frame.size) {
+            frame.offset = (uint32_t)at;
+            frame.size = (uint32_t)(size - at < stream->frame_max ? size - at : stream->frame_max);
+            bytes += gather_part(pieces + 3 * parts, headers[parts], &frame, data);
+        }
+        err = put(sp, pieces, 3 * parts, bytes, false);
     }
-    return stream_push_locked(sp);
+    return err;
 }
 
 static size_t frames_size(const struct stream *stream, size_t size)
