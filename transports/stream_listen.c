@@ -298,14 +298,6 @@ static enum duct_err accept_next(struct duct_listener *listener, struct duct_pip
 {
     struct stream_listener *self = (struct stream_listener *)listener;
 
-    if (di_list_empty(&self->met) && self->deaf && !self->stopped) {
-        self->deaf = false;
-        listen_on(self);
-        return di_fail(DUCT_ELIMIT,
-                       "%s: somebody waits there, and there is no descriptor left to take the "
-                       "connection, or no room to watch for it; close some pipes",
-                       listener->url);
-    }
     if (di_list_empty(&self->met))
         return DUCT_EAGAIN;
     struct stream_meet *meet = di_container(self->met.next, struct stream_meet, list);
@@ -318,9 +310,7 @@ static enum duct_err accept_next(struct duct_listener *listener, struct duct_pip
 
 static bool ready(struct duct_listener *listener)
 {
-    const struct stream_listener *self = (const struct stream_listener *)listener;
-
-    return (self->deaf && !self->stopped) || !di_list_empty(&self->met);
+    return !di_list_empty(&((struct stream_listener *)listener)->met);
 }
 
 static void close_listener(struct duct_listener *listener)

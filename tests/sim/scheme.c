@@ -67,17 +67,23 @@ static enum duct_err identify(int fd, const struct di_options *options, struct s
     return DUCT_OK;
 }
 
+static void who(int fd, char *name, size_t capacity)
+{
+    snprintf(name, capacity, "socket %d", fd);
+}
+
 static const struct stream_scheme scheme = {.name = "sim",
                                             .resolve = resolve,
                                             .listen = listen_at,
                                             .unlisten = unlisten,
                                             .tune = tune,
-                                            .identify = identify};
+                                            .identify = identify,
+                                            .who = who};
 
 static enum duct_err dial_sim(struct duct_context *context, const struct di_url *url,
                               const struct di_options *options, void **out)
 {
-    return stream_dial(context, &scheme, url, options, out);
+    return stream_dial(context, &scheme, url, options, NULL, out);
 }
 
 static enum duct_err listen_sim(struct duct_context *context, const struct di_url *url,
