@@ -237,8 +237,11 @@ void stream_meet_begin(struct stream_meet *meet, struct duct_context *context, i
     enum duct_err err = scheme->identify(fd, options, &meet->peer);
     if (err != DUCT_OK)
         stream_meet_refuse(meet, err);
-    else
-        err = say(meet, first, size);
+    else if ((err = say(meet, first, size)) == DUCT_EPEER) {
+        /* It has hung up already, and may have said why before: that is read like any answer. */
+        meet->unsaid = 0;
+        err = DUCT_OK;
+    }
     if (err != DUCT_OK && err != DUCT_EAGAIN) {
         finish(meet, err);
         return;

@@ -355,7 +355,10 @@ static void unwatched(struct stream_pipe *sp)
 /* What a completion of the receiving operation brought, also while the handle moves: bytes are bytes. */
 static void arrived(struct stream_pipe *sp, struct di_io_op *op, int result)
 {
-    if (result == DI_IO_FAILED && (op->kind == DI_IO_POLL || !is_of_the_line(op->error))) {
+    bool unsent = op->kind == DI_IO_CALL && op->sent < op->size;
+
+    if (result == DI_IO_FAILED && !unsent &&
+        (op->kind == DI_IO_POLL || !is_of_the_line(op->error))) {
         unwatched(sp);
         return;
     }
@@ -364,8 +367,6 @@ static void arrived(struct stream_pipe *sp, struct di_io_op *op, int result)
             stream_pull(sp);
         return;
     }
-    bool unsent = op->kind == DI_IO_CALL && op->sent < op->size;
-
     if (result > 0)
         stream_in_arrived(sp->in, (size_t)result, op->pieces, op->piece_count);
     else if (result == 0 || (result == DI_IO_FAILED && !unsent)) /* else it was the sending */
