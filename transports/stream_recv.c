@@ -252,11 +252,11 @@ bool stream_in_closes(struct stream_pipe *sp)
     for (size_t at = in->begin; in->end - at >= DI_WIRE_HEADER;) {
         if (di_wire_get(&frame, in->buffer->bytes + at, &sp->stream->rules) != DUCT_OK)
             return false;
-        if (frame.type == DI_FRAME_CLOSE)
-            return true;
         size_t size = DI_WIRE_HEADER + di_wire_padded(frame.size);
         if (size > in->end - at)
-            return false;
+            return false; /* a good-bye without its reason is none yet */
+        if (frame.type == DI_FRAME_CLOSE)
+            return true;
         at += size;
     }
     return false;
