@@ -178,7 +178,8 @@ static bool finish(struct cat_loop *loop, struct cat_session *session)
         if (session->child != 0)
             out->ended = true;
         else if (input_over || (session->wants & CAT_WANTS_PEER))
-            session->end = DUCT_ECLOSED; /* and nobody is there to be told that this input is over */
+            session->end =
+                DUCT_ECLOSED; /* and nobody is there to be told that this input is over */
     }
     if (session->end != DUCT_OK) {
         if (session->child == 0) {

@@ -10,7 +10,7 @@
 /* The one file that names every transport. */
 
 static const struct di_transport *const transports[] = {&di_transport_shm, &di_transport_uds,
-                                                      &di_transport_tcp, &di_transport_auto};
+                                                        &di_transport_tcp, &di_transport_auto};
 
 const struct di_transport *di_transport_find(const char *scheme)
 {

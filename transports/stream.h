@@ -90,8 +90,8 @@ struct stream {
     bool hung_up;       /* the CLOSE is sent or queued: nothing follows it */
     uint32_t drain_seq; /* a DRAIN was sent for so many messages */
     bool drain_asked;
-    uint32_t owed;      /* notes that found no room: 1 << enum di_frame_type */
-    uint64_t owed_pong; /* the tag of the last PING among them */
+    uint32_t owed;          /* notes that found no room: 1 << enum di_frame_type */
+    uint64_t owed_pong;     /* the tag of the last PING among them */
     _Atomic uint32_t acked; /* messages the peer's program has taken */
     struct stream_loans loans;
     size_t need; /* bytes that the last refused call needed in the queue */

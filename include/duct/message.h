@@ -23,14 +23,14 @@ extern "C" {
 struct duct_pipe;
 
 enum duct_msg_flag {
-    DUCT_MSG_MORE = 1u << 0,       /* outgoing: more follows at once, the peer need not be woken yet */
+    DUCT_MSG_MORE = 1u << 0, /* outgoing: more follows at once, the peer need not be woken yet */
     DUCT_MSG_REDELIVERED = 1u << 1 /* incoming: was received before a crash, never released */
 };
 
 struct duct_msg {
-    void *data;       /* the payload; NULL only when size is 0 and nothing was loaned */
-    size_t size;      /* bytes of payload; an outgoing message may be made shorter before it is sent */
-    uint64_t tag;     /* travels with the message; duct gives it no meaning */
+    void *data;   /* the payload; NULL only when size is 0 and nothing was loaned */
+    size_t size;  /* bytes of payload; an outgoing message may be made shorter before it is sent */
+    uint64_t tag; /* travels with the message; duct gives it no meaning */
     uint32_t flags;   /* enum duct_msg_flag */
     uint32_t channel; /* 0; numbered lanes come later */
     void *owner;      /* private */

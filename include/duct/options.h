@@ -26,8 +26,8 @@ struct duct_context;
 /* Times are signed nanoseconds on the monotonic clock. A timeout of 0 never waits. */
 #define DUCT_MICROSECOND ((int64_t)1000)
 #define DUCT_MILLISECOND ((int64_t)1000000)
-#define DUCT_SECOND ((int64_t)1000000000)
-#define DUCT_FOREVER INT64_MAX
+#define DUCT_SECOND      ((int64_t)1000000000)
+#define DUCT_FOREVER     INT64_MAX
 
 /* How a blocking call waits before it sleeps. [wait] */
 enum duct_wait {
@@ -90,34 +90,40 @@ struct duct_options {
     int64_t linger_ns;    /* [linger] how long close waits for the peer to take what was sent; 0 */
     enum duct_flag_option wait_for_listener; /* [wait_listener] dial waits, within its timeout, for
                                                 a listener that is not there yet; no */
-    uint32_t backlog; /* [backlog] pipes waiting for duct_accept(); 128 */
+    uint32_t backlog;                        /* [backlog] pipes waiting for duct_accept(); 128 */
 
     /* What outlives the process: duct(7). */
-    enum duct_flag_option durable; /* [durable] messages lie in files until they are released, and outlive
+    enum duct_flag_option
+        durable;     /* [durable] messages lie in files until they are released, and outlive
                                       both processes; both ends must say so; no */
-    const char *dir;               /* [dir] where those files are: an absolute path to a directory of this
+    const char *dir; /* [dir] where those files are: an absolute path to a directory of this
                                       user that others may not enter; NULL: /dev/shm/duct-UID */
 
     /* Streams. */
-    enum duct_flag_option reuse_port; /* [reuseport] tcp: several listeners share the address, and the
+    enum duct_flag_option
+        reuse_port; /* [reuseport] tcp: several listeners share the address, and the
                                          kernel shares out who dials; no */
 
-    int64_t heartbeat_ns;      /* [heartbeat] over streams: judge each so often whether the peer is there, and send
+    int64_t
+        heartbeat_ns; /* [heartbeat] over streams: judge each so often whether the peer is there, and send
                                   something if nobody else does; the call that runs the loop must come as often,
                                   on both sides; 0: never */
-    uint32_t heartbeat_missed; /* [heartbeat_missed] silent ones after which the pipe ends with PEER; 3 */
-    int64_t reassembly_ns;     /* [reassembly] for all of a message that comes in several frames; the pipe ends with
+    uint32_t
+        heartbeat_missed; /* [heartbeat_missed] silent ones after which the pipe ends with PEER; 3 */
+    int64_t
+        reassembly_ns; /* [reassembly] for all of a message that comes in several frames; the pipe ends with
                                   TIMEOUT; 30 s */
 
     /* Coming back: duct_dial() only; duct(7) says what that means for messages. */
     enum duct_flag_option reconnect; /* [reconnect] dial again when the peer is lost; no */
-    int64_t pause_ns;                /* [pause] the longest that the first pause before dialling again lasts;
+    int64_t pause_ns;      /* [pause] the longest that the first pause before dialling again lasts;
                                         doubled for each further, of each at least half; 100 ms */
-    int64_t pause_max_ns;            /* [pause_max] the longest of all pauses; 10 s */
-    uint32_t attempts_max;           /* [attempts] to dial, in a row, before the pipe ends; 0: for ever */
-    uint64_t downtime_bytes_max;     /* [downtime_buffer] what may be sent while there is no peer, in bytes with
+    int64_t pause_max_ns;  /* [pause_max] the longest of all pauses; 10 s */
+    uint32_t attempts_max; /* [attempts] to dial, in a row, before the pipe ends; 0: for ever */
+    uint64_t
+        downtime_bytes_max; /* [downtime_buffer] what may be sent while there is no peer, in bytes with
                                         some 100 for each message; 0: nothing, a send waits or gives AGAIN */
-    uint32_t pipes_max;               /* [pipes] uds, tcp: most pipes of a listener, open or waiting for accept;
+    uint32_t pipes_max; /* [pipes] uds, tcp: most pipes of a listener, open or waiting for accept;
                                          who dials past that is refused, in words; 1 Mi */
 };
 

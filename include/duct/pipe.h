@@ -59,8 +59,8 @@ DUCT_API enum duct_err duct_recv_batch(struct duct_pipe *pipe, struct duct_msg *
                                        size_t *done, int64_t timeout_ns) DUCT_NODISCARD;
 
 /* Copies a message in. The buffer is the caller's again on return. TOOBIG: see max_msg. */
-DUCT_API enum duct_err duct_write(struct duct_pipe *pipe, const void *data, size_t size, uint64_t tag,
-                                  int64_t timeout_ns) DUCT_NODISCARD;
+DUCT_API enum duct_err duct_write(struct duct_pipe *pipe, const void *data, size_t size,
+                                  uint64_t tag, int64_t timeout_ns) DUCT_NODISCARD;
 
 /* As duct_write(), gathering the message from count pieces. */
 DUCT_API enum duct_err duct_writev(struct duct_pipe *pipe, const struct iovec *pieces, size_t count,
@@ -177,19 +177,21 @@ struct duct_pipe_info {
     enum duct_bell peer_bell;   /* and we it; AUTO while it never slept */
     uint32_t close_code;        /* the peer's reason, once end is ECLOSED, or peer_closed */
     char close_text[DUCT_REASON_MAX];
-    const char *scheme; /* "shm", "uds", "tcp": of the pipe there is, also by auto://; static storage */
+    const char
+        *scheme; /* "shm", "uds", "tcp": of the pipe there is, also by auto://; static storage */
     uint32_t durable;   /* 1: the pipe is durable, and goes on without its peer */
     uint32_t name_lost; /* 1: its file was removed: nothing of it will outlive both processes */
-    uint64_t undelivered_out; /* messages sent, and not released by the other end */
-    uint64_t undelivered_in;  /* messages the other end sent, and this one did not release */
+    uint64_t undelivered_out;     /* messages sent, and not released by the other end */
+    uint64_t undelivered_in;      /* messages the other end sent, and this one did not release */
     char choice[DUCT_REASON_MAX]; /* why auto:// took that scheme; "" for other addresses */
-    uint32_t reconnects;      /* 1: the pipe dials again when it loses its peer */
-    uint32_t attempts;        /* begun since it lost it */
-    enum duct_err lost;       /* why the last session that ended did; DUCT_OK: none has */
-    enum duct_err cause;      /* why the state is so: the loss, or the last attempt's failure */
-    uint64_t kept_msgs;       /* in the downtime buffer */
-    uint64_t kept_bytes;      /* and what they take of it, loans from it included */
-    uint32_t peer_closed;     /* 1: the other end of a durable pipe was closed in order, and nobody opened
+    uint32_t reconnects;          /* 1: the pipe dials again when it loses its peer */
+    uint32_t attempts;            /* begun since it lost it */
+    enum duct_err lost;           /* why the last session that ended did; DUCT_OK: none has */
+    enum duct_err cause;          /* why the state is so: the loss, or the last attempt's failure */
+    uint64_t kept_msgs;           /* in the downtime buffer */
+    uint64_t kept_bytes;          /* and what they take of it, loans from it included */
+    uint32_t
+        peer_closed; /* 1: the other end of a durable pipe was closed in order, and nobody opened
                                  it since: after undelivered_in messages, that was all */
 };
 

@@ -9,13 +9,13 @@
  * the shared-memory layout and the handshake carry versions of their own and are negotiated between
  * the two processes (see docs/PROTOCOL.md).
  */
-#define DUCT_VERSION_MAJOR 0
-#define DUCT_VERSION_MINOR 1
-#define DUCT_VERSION_PATCH 0
+#define DUCT_VERSION_MAJOR  0
+#define DUCT_VERSION_MINOR  1
+#define DUCT_VERSION_PATCH  0
 #define DUCT_VERSION_STRING "0.1.0"
 
 #if defined(__GNUC__)
-#define DUCT_API __attribute__((visibility("default")))
+#define DUCT_API       __attribute__((visibility("default")))
 #define DUCT_NODISCARD __attribute__((warn_unused_result))
 #else
 #define DUCT_API
@@ -24,9 +24,15 @@
 
 /* Initialiser of a struct that begins with its own size, everything else 0; see DUCT_OPTIONS_INIT. */
 #ifdef __cplusplus
-#define DUCT_SIZED(type) {sizeof(type)}
+#define DUCT_SIZED(type) \
+    {                    \
+        sizeof(type)     \
+    }
 #else
-#define DUCT_SIZED(type) {.size = sizeof(type)}
+#define DUCT_SIZED(type)     \
+    {                        \
+        .size = sizeof(type) \
+    }
 #endif
 
 #ifdef __cplusplus

@@ -14,9 +14,9 @@
  * A url is at most DI_URL_MAX bytes of printable ASCII; a value may hold %XX escapes. Every refusal is
  * DUCT_EINVAL whose detail gives the address, the position (from 0) and what was expected there.
  */
-#define DI_URL_MAX 512
+#define DI_URL_MAX    512
 #define DI_SCHEME_MAX 15
-#define DI_NAME_MAX 64 /* of shm://name */
+#define DI_NAME_MAX   64 /* of shm://name */
 
 struct di_url {
     char scheme[DI_SCHEME_MAX + 1];

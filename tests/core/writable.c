@@ -54,7 +54,8 @@ Test(writable, waits_for_the_block)
     while (duct_msg_loan(pipe, LARGE, &msg) == DUCT_OK)
         cr_assert(duct_send(pipe, &msg, 0) == DUCT_OK);
     cr_assert(duct_msg_loan(pipe, LARGE, &msg) == DUCT_EAGAIN);
-    cr_expect(duct_context_wait(context, &event, 1, &count, 0) == DUCT_EAGAIN, "no block, yet writable");
+    cr_expect(duct_context_wait(context, &event, 1, &count, 0) == DUCT_EAGAIN,
+              "no block, yet writable");
     cr_assert(write(told[1], "", 1) == 1);
     cr_assert(duct_context_wait(context, &event, 1, &count, 10 * DUCT_SECOND) == DUCT_OK);
     cr_expect(event.type == DUCT_EVENT_WRITABLE);
