@@ -205,6 +205,9 @@ enum duct_err stream_pipe_start(struct duct_pipe **pipe, struct stream *stream,
 void stream_end(struct stream *stream, enum duct_err why);
 enum duct_err stream_ended(struct stream *stream);
 
+/* Whether an errno is what a connection dies of by itself; any other is a shortage on this side. */
+bool stream_line_failed(int error);
+
 /* ---- stream_out.c: what leaves ---- */
 
 enum duct_err stream_pipe_loan(struct duct_pipe *pipe, size_t size, size_t align,
@@ -261,6 +264,10 @@ enum duct_err stream_pipe_read_batch(struct duct_pipe *pipe, struct duct_buffer 
 
 /* Reads what the socket has, as far as there is room for it. */
 void stream_pull(struct stream_pipe *sp);
+
+/* As that, of a stream that is over: as much as a full socket holds, in however small parts it comes. A peer that never
+ * stops sending does not hold it up. */
+void stream_pull_all(struct stream_pipe *sp);
 
 /* Whether a good-bye lies unread in what was received. */
 bool stream_in_closes(struct stream_pipe *sp);

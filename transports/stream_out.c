@@ -115,6 +115,14 @@ static enum duct_err make_room(struct stream_pipe *sp, size_t size)
     return DUCT_EAGAIN;
 }
 
+/* Hands on what was queued. What lies in the queue is the stream's, and part of it may have left: that the stream has
+ * ended meanwhile is for the next call to say. */
+static void push_queued(struct stream_pipe *sp)
+{
+    enum duct_err ignored = stream_push_locked(sp);
+    (void)ignored;
+}
+
 /* Bytes of one frame, or more: at once if they may, behind what is queued if they must. */
 static enum duct_err put(struct stream_pipe *sp, const struct iovec *pieces, uint32_t count,
                          size_t size, bool more)
@@ -137,7 +145,7 @@ static enum duct_err put(struct stream_pipe *sp, const struct iovec *pieces, uin
     if (first && !more)
         leave_later(sp);
     else if (stream->held_back && (!more || stream->queue.bytes >= STREAM_MORE_MAX))
-        return stream_push_locked(sp);
+        push_queued(sp);
     return DUCT_OK;
 }
 
@@ -329,7 +337,7 @@ static enum duct_err put_chunk(struct stream_pipe *sp, struct stream_loan *loan,
         stream->held_back = more;
     queue_chunk(stream, loan, (size_t)done, size);
     if (!stream->held_back || !more || stream->queue.bytes >= STREAM_MORE_MAX)
-        return stream_push_locked(sp);
+        push_queued(sp);
     return DUCT_OK;
 }
 

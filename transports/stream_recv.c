@@ -7,6 +7,10 @@
 /* Receives in one go: one that never ends is left for later, so that others have their turn. */
 #define PULLS_MAX 64u
 
+/* The most that is read of a stream that is over: what a full socket buffer holds, in so many turns. */
+#define PULL_ALL_MAX   (UINT64_C(16) << 20)
+#define PULL_TURNS_MAX 128u
+
 /* What arrives on a stream: frames out of bytes, messages out of frames, and who has to know of the rest. */
 
 void stream_corrupt(struct stream_pipe *sp)
@@ -240,6 +244,19 @@ void stream_pull(struct stream_pipe *sp)
     for (unsigned i = 0; i < PULLS_MAX && pull_once(sp) && !stream_parse(sp); i++)
         continue;
     stream_settle(sp);
+}
+
+void stream_pull_all(struct stream_pipe *sp)
+{
+    struct stream_in *in = sp->in;
+    const uint64_t first = in->arrived;
+
+    for (unsigned turn = 0; turn < PULL_TURNS_MAX; turn++) {
+        uint64_t before = in->arrived;
+        stream_pull(sp);
+        if (in->dry || in->finished || in->arrived == before || in->arrived - first >= PULL_ALL_MAX)
+            return;
+    }
 }
 
 bool stream_in_closes(struct stream_pipe *sp)

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+
+#include "transports/stream.h"
+
+/* How a stream ends, and that both halves learn of it. */
+
+void stream_end(struct stream *stream, enum duct_err why)
+{
+    uint32_t open = DUCT_OK;
+
+    /* [ended] publishes: the reason of a close. The first stands. */
+    if (!atomic_compare_exchange_strong_explicit(&stream->ended, &open, (uint32_t)why,
+                                                 memory_order_release, memory_order_relaxed))
+        return;
+    if (!stream->split)
+        return;
+    pthread_mutex_lock(&stream->lock);
+    for (unsigned half = 0; half < 2; half++) {
+        if (stream->stir[half] != NULL)
+            di_context_post(stream->stir_context[half], stream->stir[half]);
+    }
+    pthread_mutex_unlock(&stream->lock);
+}
+
+enum duct_err stream_ended(struct stream *stream)
+{
+    /* [ended] observes: the reason of a close. */
+    return (enum duct_err)atomic_load_explicit(&stream->ended, memory_order_acquire);
+}
+
+/* What a connection dies of by itself. Anything else that fails is a shortage on this side. */
+bool stream_line_failed(int error)
+{
+    return error == ECONNRESET || error == EPIPE || error == ETIMEDOUT || error == EHOSTUNREACH ||
+           error == ENETUNREACH || error == ENETDOWN || error == ECONNABORTED;
+}
+
+/*
+ * Nothing can be sent any more. The reason may lie unread in the socket, behind messages that the program has
+ * not taken: what is there is read, as far as there is room, and looked through for a good-bye.
+ */
+enum duct_err stream_broken(struct stream_pipe *sp, int error)
+{
+    enum duct_err why = stream_ended(sp->stream);
+    const struct di_io_op *op = &sp->ops[STREAM_OP_IN].op;
+    bool gone = stream_line_failed(error);
+
+    /* Whoever is reading finds the reason, be it the call of this that an answer broke again, or the loop. */
+    if (why == DUCT_OK && sp->in != NULL && gone &&
+        (sp->in->breaking || (op->in_flight && op->kind != DI_IO_POLL)))
+        return DUCT_EPEER;
+    if (why == DUCT_OK && sp->in != NULL && !sp->in->breaking) {
+        sp->in->breaking = true;
+        stream_pull_all(sp);
+        sp->in->breaking = false;
+        why = stream_ended(sp->stream);
+        if (why == DUCT_OK && stream_in_closes(sp))
+            why = DUCT_ECLOSED;
+    }
+    if (why == DUCT_OK)
+        /* Not TIMEOUT where the kernel gave the peer up: to callers that says to try again. */
+        why = gone ? DUCT_EPEER : di_fail_os(error, "sending on a stream");
+    stream_end(sp->stream, why);
+    di_pipe_end(&sp->pipe, why);
+    return why;
+}
