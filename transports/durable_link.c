@@ -162,8 +162,10 @@ void durable_find_listener(struct durable_pipe *self)
         durable_meet_begin(self, socket);
         return;
     }
-    if (err == DUCT_ENOTFOUND)
+    if (err == DUCT_ENOTFOUND) {
+        find_files(self); /* it may have come, and gone, since the look above */
         return;
+    }
     /* The listener's queue is full, or the system is short of something: nothing tells when that is over. */
     durable_set_timer(self, DI_RETRY_NS);
     if (err != DUCT_EAGAIN)
