@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench/payload.h"
 
-#if defined(__x86_64__) && defined(__GLIBC__)
+/* What chooses among clones runs before ThreadSanitizer is ready for anything. */
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_THREAD__)
 #define PAYLOAD_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define PAYLOAD_CLONES
