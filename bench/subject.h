@@ -58,6 +58,25 @@ static inline bool subject_ok(struct subject *side, const char *call, enum duct_
     return __builtin_expect(err == DUCT_OK, 1) || subject_fail(side, call, err);
 }
 
+/* Takes a loan, waiting if it must, and builds the next message in it. False: the side has failed. */
+static inline bool subject_build(struct subject *side, struct duct_msg *msg)
+{
+    if (!subject_ok(
+            side, "loan",
+            duct_msg_loan_aligned(side->pipe, side->size, DUCT_ALIGN_LINE, SUBJECT_WAIT_NS, msg)))
+        return false;
+    payload_fill_any(msg->data, side->size, ++side->sent);
+    return true;
+}
+
+/* Reads a message that was received in full, and gives it back. */
+static inline void subject_take(struct subject *side, struct duct_msg *msg)
+{
+    if (msg->size == side->size)
+        side->sum += payload_consume(msg->data, msg->size);
+    subject_ok(side, "release", duct_msg_release(msg));
+}
+
 /*
  * Messages after which every slot and block has been used once, and their pages are in both
  * processes' tables. To be exchanged before what is measured, as for the baselines.

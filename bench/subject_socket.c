@@ -12,23 +12,6 @@ enum { MORE_MESSAGES = 512 };
 
 /* ---- Round trips ---- */
 
-static bool build(struct subject *side, struct duct_msg *msg)
-{
-    if (!subject_ok(
-            side, "loan",
-            duct_msg_loan_aligned(side->pipe, side->size, DUCT_ALIGN_LINE, SUBJECT_WAIT_NS, msg)))
-        return false;
-    payload_fill_any(msg->data, side->size, ++side->sent);
-    return true;
-}
-
-static void take(struct subject *side, struct duct_msg *msg)
-{
-    if (msg->size == side->size)
-        side->sum += payload_consume(msg->data, msg->size);
-    subject_ok(side, "release", duct_msg_release(msg));
-}
-
 static void call_many(void *state, uint64_t count)
 {
     struct subject *side = state;
@@ -36,9 +19,9 @@ static void call_many(void *state, uint64_t count)
     struct duct_msg in;
 
     for (uint64_t i = 0; i < count && !side->failed; i++) {
-        if (build(side, &out) &&
+        if (subject_build(side, &out) &&
             subject_ok(side, "call", duct_call(side->pipe, &out, &in, SUBJECT_WAIT_NS)))
-            take(side, &in);
+            subject_take(side, &in);
     }
 }
 
@@ -56,9 +39,9 @@ static void call_second(struct bench_run *run)
     struct duct_msg msg;
 
     if (subject_ok(&side, "recv", duct_recv(side.pipe, &msg, SUBJECT_WAIT_NS)))
-        take(&side, &msg);
+        subject_take(&side, &msg);
     call_many(&side, bench_total(&run->plan) - 1);
-    if (!side.failed && build(&side, &msg))
+    if (!side.failed && subject_build(&side, &msg))
         subject_ok(&side, "send", duct_send(side.pipe, &msg, SUBJECT_WAIT_NS));
     subject_close(&side, run, false, true);
 }
@@ -80,7 +63,7 @@ static void carried_many(void *state, uint64_t count)
 
     for (uint64_t i = 0; i < count && !side->failed; i++) {
         if (subject_ok(side, "recv", duct_recv(side->pipe, &msg, SUBJECT_WAIT_NS)))
-            take(side, &msg);
+            subject_take(side, &msg);
     }
 }
 
@@ -110,7 +93,7 @@ static void more_second(struct bench_run *run)
     struct duct_msg msg;
 
     for (uint64_t left = bench_total(&run->plan); left > 0 && !side.failed; left--) {
-        if (!build(&side, &msg))
+        if (!subject_build(&side, &msg))
             break;
         if (left % MORE_MESSAGES != 1)
             msg.flags = DUCT_MSG_MORE;

@@ -128,13 +128,6 @@ static void write_batched(struct subject *side, uint64_t count)
 
 /* ---- Loaned ---- */
 
-static void take_one(struct subject *side, struct duct_msg *msg)
-{
-    if (msg->size == side->size)
-        side->sum += payload_consume(msg->data, msg->size);
-    subject_ok(side, "release", duct_msg_release(msg));
-}
-
 static void recv_many(void *state, uint64_t count)
 {
     struct subject *side = state;
@@ -142,7 +135,7 @@ static void recv_many(void *state, uint64_t count)
 
     for (uint64_t i = 0; i < count && !side->failed; i++) {
         if (subject_ok(side, "recv", duct_recv(side->pipe, &msg, SUBJECT_WAIT_NS)))
-            take_one(side, &msg);
+            subject_take(side, &msg);
     }
 }
 
@@ -158,20 +151,9 @@ static void recv_batched(void *state, uint64_t count)
                 duct_recv_batch(side->pipe, msgs, up_to(left, BATCH), &done, SUBJECT_WAIT_NS)))
             return;
         for (size_t i = 0; i < done; i++)
-            take_one(side, &msgs[i]);
+            subject_take(side, &msgs[i]);
         left -= done;
     }
-}
-
-/* Takes a loan, waiting if it must, and builds the next message in it. */
-static inline bool build(struct subject *side, struct duct_msg *msg)
-{
-    if (!subject_ok(
-            side, "loan",
-            duct_msg_loan_aligned(side->pipe, side->size, DUCT_ALIGN_LINE, SUBJECT_WAIT_NS, msg)))
-        return false;
-    payload_fill_any(msg->data, side->size, ++side->sent);
-    return true;
 }
 
 static void send_many(struct subject *side, uint64_t count)
@@ -179,7 +161,7 @@ static void send_many(struct subject *side, uint64_t count)
     struct duct_msg msg;
 
     for (uint64_t i = 0; i < count && !side->failed; i++) {
-        if (build(side, &msg))
+        if (subject_build(side, &msg))
             subject_ok(side, "send", duct_send(side->pipe, &msg, SUBJECT_WAIT_NS));
     }
 }
@@ -194,7 +176,7 @@ static void send_batched(struct subject *side, uint64_t count)
 
     for (uint64_t left = count; left > 0 && !side->failed;) {
         size_t wanted = 0;
-        if (!build(side, &msgs[wanted++]))
+        if (!subject_build(side, &msgs[wanted++]))
             return;
         while (wanted < up_to(left, BATCH) &&
                duct_msg_loan(side->pipe, side->size, &msgs[wanted]) == DUCT_OK) {

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <dirent.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,6 +7,7 @@
 #include <unistd.h>
 
 #include "tests/conformance/suite.h"
+#include "tests/descriptors.h"
 
 /* Growth, many pipes, and what fork() leaves in a child. */
 
@@ -125,17 +125,6 @@ CONFORMS(huge_pages, CAN_SHARE, BARE, "", accepts_huge, huge_pages)
 
 /* ---- Many ---- */
 
-static unsigned descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    unsigned count = 0;
-
-    while (readdir(dir) != NULL)
-        count++;
-    closedir(dir);
-    return count;
-}
-
 enum { MANY = 1000 };
 
 static void raise_limit(struct side *s)
@@ -156,7 +145,7 @@ static void many_here(struct side *s)
     size_t count, received = 0;
 
     raise_limit(s);
-    unsigned before = descriptors();
+    unsigned before = descriptors_open();
     side_listen(s, s->url);
     tell(s);
     for (int i = 0; i < MANY; i++) {
@@ -182,7 +171,7 @@ static void many_here(struct side *s)
     duct_context_close(s->context);
     s->context = NULL;
     if (s->process)
-        CHECK(s, descriptors() == before);
+        CHECK(s, descriptors_open() == before);
     tell(s);
 }
 
@@ -236,12 +225,12 @@ static void comes_and_goes_here(struct side *s)
         await(s);
         duct_pipe_close(s->pipe);
         if (i == 10) {
-            fds = descriptors();
+            fds = descriptors_open();
             maps = map_lines();
         }
     }
     if (s->process) {
-        CHECK(s, descriptors() <= fds + 2);
+        CHECK(s, descriptors_open() <= fds + 2);
         /* Debug builds keep a page of each handle. */
         CHECK(s, map_lines() <= maps + 60);
     }

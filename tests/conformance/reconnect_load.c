@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <dirent.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "tests/conformance/generations.h"
+#include "tests/descriptors.h"
 
 /* Listeners that die under load: nothing comes twice, nothing out of order, and every loss is counted. */
 
@@ -67,26 +67,15 @@ static void there_dies_often(struct side *s)
     CHECK(s, send(s->sync, &seen->count, sizeof(seen->count), 0) == sizeof(seen->count));
 }
 
-static unsigned descriptors(void)
-{
-    DIR *open_ones = opendir("/proc/self/fd");
-    unsigned count = 0;
-
-    while (open_ones != NULL && readdir(open_ones) != NULL)
-        count++;
-    closedir(open_ones);
-    return count;
-}
-
 /* What was cancelled may take some turns of the loop to be over. */
 static void all_closed(struct side *s, unsigned before)
 {
     struct duct_event event;
     size_t count;
 
-    for (int i = 0; i < 5000 && descriptors() > before; i++)
+    for (int i = 0; i < 5000 && descriptors_open() > before; i++)
         GIVES(s, duct_context_wait(s->context, &event, 1, &count, DUCT_MILLISECOND), DUCT_ETIMEOUT);
-    CHECK(s, descriptors() == before);
+    CHECK(s, descriptors_open() == before);
 }
 
 static void sends_under_load(struct side *s)
@@ -95,7 +84,7 @@ static void sends_under_load(struct side *s)
     uint64_t taken;
 
     side_context(s);
-    unsigned before = descriptors();
+    unsigned before = descriptors_open();
     dial_with(s, "?reconnect=1&pause=1ms&pause_max=5ms&downtime_buffer=16k");
     for (uint64_t i = 1; i <= MESSAGES || stats_of(s, s->pipe).sessions < GENERATIONS; i++) {
         fill(bytes, sizeof(bytes), i);

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/descriptors.h"
 #include "tests/hostile/beside.h"
 #include "tests/hostile/leg.h"
 
@@ -43,7 +44,7 @@ static void open_stage(struct beside *b, struct stage *stage, const char *query)
     stage->path[at - path] = '\0';
     MUST(sscanf(strrchr(path, ':'), ":%u", &stage->port) == 1);
     beside_turn(b);
-    stage->open = beside_descriptors();
+    stage->open = descriptors_open();
 }
 
 /* Nothing is left of those who came, and the next honest dial is served. */
@@ -51,7 +52,7 @@ static void close_stage(struct beside *b, struct stage *stage)
 {
     struct duct_pipe *pipe;
 
-    for (unsigned i = 0; beside_descriptors() != stage->open; i++) {
+    for (unsigned i = 0; descriptors_open() != stage->open; i++) {
         MUST(i < 1000000);
         beside_turn(b);
     }

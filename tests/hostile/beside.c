@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/hostile/beside.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/core/context.h"
+#include "tests/descriptors.h"
 
 const char *playing = "";
 
@@ -270,18 +270,6 @@ void beside_part(struct beside *b)
     beside_turn(b);
 }
 
-unsigned beside_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    unsigned count = 0;
-
-    MUST(dir != NULL);
-    while (readdir(dir) != NULL)
-        count++;
-    closedir(dir);
-    return count;
-}
-
 void beside_honest_dial(struct beside *b)
 {
     struct duct_pipe *pipe;
@@ -327,7 +315,7 @@ static void play_one(const struct play *play, enum duct_io io, const struct vari
              variant->how == PLAY_UNTRUSTED ? " untrusted" : "",
              io == DUCT_IO_URING ? "uring" : "epoll");
     playing = name;
-    unsigned open = beside_descriptors();
+    unsigned open = descriptors_open();
     open_all(&b, io, variant, play->more);
     weigh(&b, &before);
     play->run(&b);
@@ -339,7 +327,7 @@ static void play_one(const struct play *play, enum duct_io io, const struct vari
     beside_part(&b);
     duct_context_close(b.clients);
     duct_context_close(b.server);
-    MUST(beside_descriptors() == open);
+    MUST(descriptors_open() == open);
     playing = "";
 }
 

@@ -80,7 +80,4 @@ void beside_ends(struct beside *b, enum duct_err expected);
 /* Closes both ends of the peer's pipe, whatever became of it. */
 void beside_part(struct beside *b);
 
-/* Descriptors this process has open. */
-unsigned beside_descriptors(void);
-
 #endif

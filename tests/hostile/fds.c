@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/descriptors.h"
 #include "tests/hostile/beside.h"
 
 enum { FDS_MAX = 253 };
@@ -60,7 +61,7 @@ static unsigned next_count(unsigned fds)
 
 static void first(struct beside *b)
 {
-    unsigned open = beside_descriptors();
+    unsigned open = descriptors_open();
 
     for (unsigned m = 0; m < MESSAGES; m++) {
         for (unsigned fds = messages[m].type == PEER_HELLO; fds <= FDS_MAX; fds = next_count(fds)) {
@@ -69,7 +70,7 @@ static void first(struct beside *b)
             say(&b->peer, messages[m].type, fds);
             beside_refused(b, before);
             beside_part(b);
-            MUST(beside_descriptors() == open);
+            MUST(descriptors_open() == open);
         }
     }
     beside_round(b);
@@ -77,7 +78,7 @@ static void first(struct beside *b)
 
 static void second(struct beside *b)
 {
-    unsigned open = beside_descriptors();
+    unsigned open = descriptors_open();
 
     for (unsigned m = 0; m < MESSAGES; m++) {
         for (unsigned fds = 0; fds <= FDS_MAX; fds = next_count(fds)) {
@@ -88,7 +89,7 @@ static void second(struct beside *b)
             say(&b->peer, messages[m].type, fds);
             beside_refused(b, before);
             beside_part(b);
-            MUST(beside_descriptors() == open);
+            MUST(descriptors_open() == open);
         }
     }
     beside_round(b);
@@ -98,7 +99,7 @@ static void second(struct beside *b)
 
 static void later(struct beside *b)
 {
-    unsigned open = beside_descriptors();
+    unsigned open = descriptors_open();
 
     for (unsigned m = 0; m < MESSAGES; m++) {
         for (unsigned fds = 0; fds <= FDS_MAX; fds = next_count(fds)) {
@@ -112,7 +113,7 @@ static void later(struct beside *b)
                 beside_ends(b, DUCT_ECORRUPT);
             else
                 beside_part(b);
-            MUST(beside_descriptors() == open);
+            MUST(descriptors_open() == open);
         }
     }
     beside_round(b);
@@ -155,7 +156,7 @@ static enum duct_err expected_of(uint32_t type, unsigned room)
 
 static void at_the_limit(struct beside *b)
 {
-    unsigned open = beside_descriptors();
+    unsigned open = descriptors_open();
 
     for (unsigned room = 0; room < 6; room++) {
         for (unsigned m = 0; m < MESSAGES; m++) {
@@ -167,7 +168,7 @@ static void at_the_limit(struct beside *b)
             beside_round(b);
             unlimit(old);
             beside_ends(b, expected_of(messages[m].type, room));
-            MUST(beside_descriptors() == open);
+            MUST(descriptors_open() == open);
         }
     }
 }
@@ -176,7 +177,7 @@ static void at_the_limit(struct beside *b)
  * served, and a dialer that cannot even be accepted is turned away instead of spinning the loop. */
 static void handshake_at_the_limit(struct beside *b)
 {
-    unsigned open = beside_descriptors();
+    unsigned open = descriptors_open();
 
     for (unsigned room = 0; room < 12; room++) {
         struct peer_message message;
@@ -192,7 +193,7 @@ static void handshake_at_the_limit(struct beside *b)
         beside_part(b);
         for (unsigned i = 0; i < 20; i++)
             beside_turn(b);
-        MUST(beside_descriptors() == open);
+        MUST(descriptors_open() == open);
         beside_meet(b);
         beside_part(b);
     }
@@ -256,7 +257,7 @@ static void send_lingering(struct beside *b, unsigned m, unsigned count, bool re
 
 static void slow_to_close(struct beside *b)
 {
-    unsigned open = beside_descriptors();
+    unsigned open = descriptors_open();
 
     for (unsigned m = 0; m < MESSAGES; m++) {
         uint64_t before = duct_listener_refused(b->listener);
@@ -272,7 +273,7 @@ static void slow_to_close(struct beside *b)
         beside_meet(b);
         send_lingering(b, m, 1 + m % 5, false);
         beside_part(b);
-        MUST(beside_descriptors() == open);
+        MUST(descriptors_open() == open);
     }
 }
 

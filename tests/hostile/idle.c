@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/descriptors.h"
 #include "tests/hostile/beside.h"
 
 /* Where every access is instrumented, a tenth will have to do. */
@@ -54,13 +55,13 @@ static void never_reads(struct beside *b)
     for (unsigned i = 0; i < 1000; i++)
         GIVES(duct_write(b->victim, "8 bytes", 8, 0, 0), DUCT_EAGAIN);
     unsigned long before = resident_pages();
-    unsigned open = beside_descriptors();
+    unsigned open = descriptors_open();
     refused_sends(b->victim);
     unsigned long after = resident_pages();
     if (after > before + NOISE_PAGES)
         fprintf(stderr, "from %lu to %lu pages\n", before, after);
     MUST(after <= before + NOISE_PAGES);
-    MUST(beside_descriptors() == open);
+    MUST(descriptors_open() == open);
     /* Waits end in their time. */
     GIVES(duct_write(b->victim, "8 bytes", 8, 0, DUCT_MILLISECOND), DUCT_ETIMEOUT);
     GIVES(duct_send(b->victim, &msgs[0], DUCT_MILLISECOND), DUCT_ETIMEOUT);
@@ -82,7 +83,7 @@ static void never_returns(struct beside *b)
     unsigned sent = 0;
 
     beside_meet(b);
-    unsigned open = beside_descriptors();
+    unsigned open = descriptors_open();
     for (unsigned i = 0; i < 5000; i++) {
         if (duct_write(b->victim, bytes, sizeof(bytes), 0, 0) == DUCT_OK)
             sent++;
@@ -90,7 +91,7 @@ static void never_returns(struct beside *b)
     }
     /* pool_max, in blocks of 4,096, and some for what smaller ones take. */
     MUST(sent > 0 && sent <= 64);
-    MUST(beside_descriptors() == open);
+    MUST(descriptors_open() == open);
     beside_round(b);
     beside_part(b);
 }

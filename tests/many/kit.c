@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/many/kit.h"
 
-#include <dirent.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -31,18 +30,6 @@ bool many_descriptors(unsigned count)
     limit.rlim_max = limit.rlim_max > wanted ? limit.rlim_max : wanted;
     limit.rlim_cur = limit.rlim_cur > wanted ? limit.rlim_cur : wanted;
     return setrlimit(RLIMIT_NOFILE, &limit) == 0;
-}
-
-unsigned descriptors_open(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    unsigned count = 0;
-
-    MUST(dir != NULL);
-    while (readdir(dir) != NULL)
-        count++;
-    closedir(dir);
-    return count;
 }
 
 size_t heap_bytes(void)

@@ -18,7 +18,6 @@ void must(bool condition, const char *file, int line, const char *what);
 
 /* Raises RLIMIT_NOFILE to so many and some; false: the system does not allow it. */
 bool many_descriptors(unsigned count);
-unsigned descriptors_open(void);
 
 /* Bytes on this process's heap, by the allocator's own books. Of no use under a sanitizer. */
 size_t heap_bytes(void);

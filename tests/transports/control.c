@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/descriptors.h"
 #include "transports/control.h"
 
 /* H12: whatever descriptors come with a message, and however many, none stays open by accident. */
@@ -19,18 +19,6 @@ static void open_pair(void)
 }
 
 TestSuite(control, .init = open_pair);
-
-static unsigned descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    unsigned count = 0;
-
-    cr_assert_not_null(dir);
-    while (readdir(dir) != NULL)
-        count++;
-    closedir(dir);
-    return count;
-}
 
 /* As a peer may send it: in one block of descriptors or in two, as long a message as it likes. */
 static void send_raw(size_t size, unsigned fds)
@@ -59,7 +47,7 @@ static void counts(void)
     struct di_control_msg msg;
 
     for (unsigned fds = 0; fds <= 253; fds++) {
-        unsigned before = descriptors();
+        unsigned before = descriptors_open();
         send_raw(16, fds);
         cr_assert_eq(di_control_recv(pair[1], &msg), DUCT_OK);
         cr_assert_eq(msg.size, 16);
@@ -68,7 +56,7 @@ static void counts(void)
         for (unsigned i = 0; i < msg.fd_count; i++)
             cr_assert(fcntl(msg.fds[i], F_GETFD) & FD_CLOEXEC);
         di_control_drop(&msg);
-        cr_assert_eq(descriptors(), before, "%u descriptors", fds);
+        cr_assert_eq(descriptors_open(), before, "%u descriptors", fds);
     }
 }
 
@@ -101,7 +89,7 @@ Test(control, at_the_limit_of_descriptors)
     struct di_control_msg msg;
 
     for (unsigned room = 0; room < 6; room++) {
-        unsigned before = descriptors();
+        unsigned before = descriptors_open();
         struct rlimit limit, old;
         cr_assert_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
         send_raw(16, 4);
@@ -115,7 +103,7 @@ Test(control, at_the_limit_of_descriptors)
         cr_assert_eq(err, DUCT_OK);
         cr_assert(msg.surplus, "room for %u", room);
         di_control_drop(&msg);
-        cr_assert_eq(descriptors(), before, "room for %u", room);
+        cr_assert_eq(descriptors_open(), before, "room for %u", room);
     }
 }
 

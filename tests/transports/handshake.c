@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 
 #include <duct/duct.h>
 
+#include "tests/descriptors.h"
 #include "transports/bootstrap.h"
 
 /*
@@ -76,17 +76,6 @@ static void send_raw(int fd, const void *bytes, size_t size, unsigned fds)
     cr_assert_eq(sendmsg(fd, &header, MSG_NOSIGNAL), (ssize_t)size);
 }
 
-static unsigned descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    unsigned count = 0;
-
-    while (readdir(dir) != NULL)
-        count++;
-    closedir(dir);
-    return count;
-}
-
 /* Runs the loop until the listener has turned away one more. */
 static void turned_away(uint64_t before, const char *what)
 {
@@ -136,17 +125,17 @@ static void settled(unsigned open, const char *what)
     struct duct_event event;
     size_t count;
 
-    for (int i = 0; i < 500 && descriptors() != open; i++) {
+    for (int i = 0; i < 500 && descriptors_open() != open; i++) {
         enum duct_err err = duct_context_wait(context, &event, 1, &count, 0);
         cr_assert(err == DUCT_OK || err == DUCT_EAGAIN);
     }
-    cr_assert_eq(descriptors(), open, "%s left a descriptor", what);
+    cr_assert_eq(descriptors_open(), open, "%s left a descriptor", what);
 }
 
 static void refused_first(const void *bytes, size_t size, unsigned fds, const char *what)
 {
     uint64_t before = duct_listener_refused(listener);
-    unsigned open = descriptors();
+    unsigned open = descriptors_open();
     int fd = connect_raw();
 
     send_raw(fd, bytes, size, fds);
@@ -186,7 +175,7 @@ Test(handshake, wrong_hello)
 static void refused_second(const void *bytes, size_t size, unsigned fds, const char *what)
 {
     uint64_t before = duct_listener_refused(listener);
-    unsigned open = descriptors();
+    unsigned open = descriptors_open();
     int fd = connect_raw();
     struct di_boot_hello hello;
 
