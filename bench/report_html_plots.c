@@ -157,28 +157,66 @@ static void size_plot(FILE *out, const struct results *results, const struct lin
     plot_draw(out, &plot);
 }
 
-void report_html_plots(FILE *out, const struct results *results)
+/* Opens a part of the page, if there is anything to show in it. */
+static bool begin_part(FILE *out, const struct results *results, const struct line *lines,
+                       size_t count, const char *title, const char *text)
+{
+    bool any = false;
+
+    for (size_t l = 0; l < count; l++) {
+        for (size_t i = 0; i < CASES_SIZES; i++)
+            any |= results_median_ns(results, lines[l].name, cases_sizes[i], BENCH_PAIR) > 0;
+    }
+    if (any)
+        fprintf(out, "<h2>%s</h2><p>%s</p><div class=\"plots\">\n", title, text);
+    return any;
+}
+
+static void stream_plots(FILE *out, const struct results *results)
+{
+    if (!begin_part(out, results, stream_lines, COUNT(stream_lines), "Streams",
+                    "One way, every byte written and read, median of the runs. "
+                    "Dashed: the fastest we could make without a library, and the kernel."))
+        return;
+    size_plot(out, results, stream_lines, COUNT(stream_lines), BYTES, "Throughput over size",
+              "bytes a second, logarithmic both ways");
+    fprintf(out, "</div>\n");
+}
+
+static void pingpong_plots(FILE *out, const struct results *results)
 {
     static const size_t latency_sizes[] = {8, 1024, 65536};
 
-    fprintf(out, "<h2>Streams</h2><p>One way, every byte written and read, median of the runs. "
-                 "Dashed: the fastest we could make without a library, and the kernel.</p>"
-                 "<div class=\"plots\">\n");
-    size_plot(out, results, stream_lines, COUNT(stream_lines), BYTES, "Throughput over size",
-              "bytes a second, logarithmic both ways");
-    fprintf(out, "</div>\n<h2>Round trips</h2><p>There and back between two CPUs. Those that spin "
-                 "cost a core each while they wait; those that sleep pay for the wake-up.</p>"
-                 "<div class=\"plots\">\n");
+    if (!begin_part(out, results, pingpong_lines, COUNT(pingpong_lines), "Round trips",
+                    "There and back between two CPUs. Those that spin cost a core each while they "
+                    "wait; those that sleep pay for the wake-up."))
+        return;
     size_plot(out, results, pingpong_lines, COUNT(pingpong_lines), TIME, "Round trip over size",
               "median, logarithmic both ways");
     for (size_t i = 0; i < COUNT(latency_sizes); i++)
         latency_plot(out, results, latency_sizes[i]);
-    fprintf(out,
-            "</div>\n<h2>Sockets</h2><p>The same calls over tcp and Unix sockets on this machine. "
-            "Dashed: the sockets without duct.</p><div class=\"plots\">\n");
+    fprintf(out, "</div>\n");
+}
+
+static void socket_plots(FILE *out, const struct results *results)
+{
+    static const char title[] = "Sockets";
+    static const char text[] = "The same calls over tcp and Unix sockets on this machine. "
+                               "Dashed: the sockets without duct.";
+
+    if (!begin_part(out, results, socket_lines, COUNT(socket_lines), title, text) &&
+        !begin_part(out, results, socket_call_lines, COUNT(socket_call_lines), title, text))
+        return;
     size_plot(out, results, socket_lines, COUNT(socket_lines), BYTES, "Throughput over size",
               "bytes a second, logarithmic both ways");
     size_plot(out, results, socket_call_lines, COUNT(socket_call_lines), TIME,
               "Round trip over size", "median, logarithmic both ways");
     fprintf(out, "</div>\n");
+}
+
+void report_html_plots(FILE *out, const struct results *results)
+{
+    stream_plots(out, results);
+    pingpong_plots(out, results);
+    socket_plots(out, results);
 }
