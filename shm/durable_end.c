@@ -245,17 +245,17 @@ void di_durable_end_finish(const struct di_durable_end *end, uint32_t code, bool
                               memory_order_relaxed);
 }
 
-bool di_durable_end_peer_finished(const struct di_durable_end *end, uint32_t *code)
+uint64_t di_durable_end_peer_finished(const struct di_durable_end *end, uint32_t *code)
 {
     uint64_t closes = peer_closes(end);
 
     /* Relaxed: only we write it. */
     if (closes % 2 == 0 || closes == atomic_load_explicit(&di_durable_end_record(end)->closes_seen,
                                                           memory_order_relaxed))
-        return false;
+        return 0;
     *code = di_peer_load32(di_peer_field(di_peer_at(end->peer_outbox.base, DI_DURABLE_SENT_AT),
                                          struct di_durable_sent, close_code));
-    return true;
+    return closes;
 }
 
 void di_durable_end_close(struct di_durable_end *end)

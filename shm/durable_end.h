@@ -79,9 +79,9 @@ bool di_durable_end_named(const struct di_durable_end *end);
  * all_received: nothing is left of what the other end sent, so that its own close has been dealt with. */
 void di_durable_end_finish(const struct di_durable_end *end, uint32_t code, bool all_received);
 
-/* Whether the other end was closed in order, is not open again, and this one has not dealt with it; with which
- * code. What it had sent before is to be seen then. */
-bool di_durable_end_peer_finished(const struct di_durable_end *end, uint32_t *code);
+/* Whether the other end was closed in order, is not open again, and this one has not dealt with it: the number of
+ * that close, which no other has, and its code; 0 if not. What it had sent before is to be seen then. */
+uint64_t di_durable_end_peer_finished(const struct di_durable_end *end, uint32_t *code);
 
 /* Unmaps, unlocks. To the other end that is a death, unless it was finished. */
 void di_durable_end_close(struct di_durable_end *end);

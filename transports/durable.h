@@ -68,6 +68,7 @@ struct durable_pipe {
     struct durable_peer link;
     int watch; /* inotify; -1: the system gives none, and a timer stands in for it */
     bool name_lost;
+    uint64_t close_told; /* the peer's close that the state tells of, by its number; 0: of none */
     uint32_t close_code; /* the last peer's */
     char close_text[DUCT_REASON_MAX];
 
@@ -139,6 +140,8 @@ void durable_link_hang_up(struct durable_pipe *self, enum duct_err err, uint32_t
 /* Connects, if there is somebody to connect to; looks for what whoever was there has left. */
 void durable_find_listener(struct durable_pipe *self);
 void durable_set_state(struct durable_pipe *self, enum duct_state state, enum duct_err why);
+/* The peer's orderly close that this end has not dealt with, by its number; 0: none. */
+uint64_t durable_peer_finished(const struct durable_pipe *self);
 void durable_on_completion(struct di_io_op *op, int result);
 
 /* ---- durable_watch.c ---- */

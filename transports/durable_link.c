@@ -115,10 +115,18 @@ void durable_link_submit_all(struct durable_pipe *self)
 
 /* ---- Lost and found ---- */
 
+uint64_t durable_peer_finished(const struct durable_pipe *self)
+{
+    uint32_t code;
+
+    return di_durable_end_peer_finished(&self->durable->end, &code);
+}
+
 void durable_set_state(struct durable_pipe *self, enum duct_state state, enum duct_err why)
 {
     self->pipe.state = state;
     self->pipe.state_why = why;
+    self->close_told = why == DUCT_ECLOSED ? durable_peer_finished(self) : 0;
     self->pipe.pending |= DI_PENDING_STATE;
     di_pipe_activate(&self->pipe);
 }
@@ -126,12 +134,11 @@ void durable_set_state(struct durable_pipe *self, enum duct_state state, enum du
 /* Why there is no peer: one that closed in order left word of it, however the link ended. */
 static enum duct_err why_gone(const struct durable_pipe *self, enum duct_err why)
 {
-    uint32_t code;
-
-    return di_durable_end_peer_finished(&self->durable->end, &code) ? DUCT_ECLOSED : why;
+    return durable_peer_finished(self) != 0 ? DUCT_ECLOSED : why;
 }
 
-/* A peer may have come, sent, and gone, before the two ever met: what it left lies in its files. */
+/* A peer may have come, sent, and gone, before the two ever met: what it left lies in its files. Its close is told
+ * also where one before it was: whoever saw it open meanwhile waits for the next. */
 static void find_files(struct durable_pipe *self)
 {
     if (self->closing)
@@ -141,8 +148,8 @@ static void find_files(struct durable_pipe *self)
         durable_pipe_adopted(&self->pipe);
         di_pipe_activate(&self->pipe);
     }
-    if (!durable_connected(self) && self->pipe.state_why != DUCT_ECLOSED &&
-        why_gone(self, DUCT_OK) == DUCT_ECLOSED)
+    uint64_t close = durable_peer_finished(self);
+    if (!durable_connected(self) && close != 0 && close != self->close_told)
         durable_set_state(self, DUCT_STATE_DISCONNECTED, DUCT_ECLOSED);
 }
 

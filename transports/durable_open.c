@@ -77,8 +77,7 @@ static enum duct_err open_pipe(struct durable_pipe **out, struct duct_context *c
     self->meeting = self->link = (struct durable_peer){.socket = -1, .identity = {.pidfd = -1}};
     self->watch = self->spare = -1;
     self->pipe.state = DUCT_STATE_DISCONNECTED;
-    uint32_t code;
-    if (di_durable_end_peer_finished(&durable->end, &code))
+    if ((self->close_told = durable_peer_finished(self)) != 0)
         self->pipe.state_why = DUCT_ECLOSED;
     snprintf(self->path, sizeof(self->path), "%s", path);
     if ((err = di_options_copy(&self->options, options)) != DUCT_OK ||

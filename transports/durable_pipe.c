@@ -294,7 +294,7 @@ static void info(struct duct_pipe *pipe, struct duct_pipe_info *all)
     memcpy(all->close_text, self->close_text, sizeof(all->close_text));
     /* Before what is undelivered: that is then all of it. */
     all->peer_closed =
-        !durable_connected(self) && di_durable_end_peer_finished(end, &all->close_code);
+        !durable_connected(self) && di_durable_end_peer_finished(end, &all->close_code) != 0;
     all->undelivered_out = di_durable_undelivered_out(self->durable);
     all->undelivered_in = di_durable_undelivered_in(self->durable);
     all->max_send = end->geometry.header.max_msg;

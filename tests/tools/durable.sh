@@ -45,3 +45,8 @@ for round in first second; do
 	ended "listen, beside, the $round time" 0 "$listener"
 	same_file "listen, beside, the $round time" lines got
 done
+"$program" dial --lines "$kept" <lines >back &
+dialer=$!
+duct listen -n --count 100 "$kept" >got
+ended "dial, when listen has what it wanted" 0 "$dialer"
+same_file "listen --count" lines got
