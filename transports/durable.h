@@ -66,7 +66,10 @@ struct durable_pipe {
     char meet_detail[DI_URL_MAX];
     unsigned tries; /* to connect, since something changed */
     struct durable_peer link;
-    int watch; /* inotify; -1: the system gives none, and a timer stands in for it */
+    int watch;         /* inotify; -1: the system gives none, and a timer stands in for it */
+    int socket_watch;  /* in it, the directory of the listener's socket */
+    int files_watch;   /* in it, that of the files, until the other end's are there; -1: not */
+    bool peer_watched; /* in it, the other end's outbox */
     bool name_lost;
     uint64_t close_told; /* the peer's close that the state tells of, by its number; 0: of none */
     uint32_t close_code; /* the last peer's */
@@ -139,6 +142,8 @@ void durable_link_hang_up(struct durable_pipe *self, enum duct_err err, uint32_t
                           const char *text);
 /* Connects, if there is somebody to connect to; looks for what whoever was there has left. */
 void durable_find_listener(struct durable_pipe *self);
+/* The latter alone. */
+void durable_find_files(struct durable_pipe *self);
 void durable_set_state(struct durable_pipe *self, enum duct_state state, enum duct_err why);
 /* The peer's orderly close that this end has not dealt with, by its number; 0: none. */
 uint64_t durable_peer_finished(const struct durable_pipe *self);
@@ -146,14 +151,16 @@ void durable_on_completion(struct di_io_op *op, int result);
 
 /* ---- durable_watch.c ---- */
 
-/* Watches the own file's name, and where the listener's socket will be. */
+/* Watches the own file's name, where the listener's socket will be, and the other end's file. */
 enum duct_err durable_watch_open(struct durable_pipe *self) DUCT_NODISCARD;
+/* Watches the other end's file, once there is one: what is in it is looked at after that. */
+void durable_watch_peer(struct durable_pipe *self);
 void durable_watch_read(struct durable_pipe *self);
 
-/* Without inotify a dialer looks for its listener from time to time. */
+/* Without inotify an end looks for the other from time to time. */
 static inline bool durable_looks_by_time(const struct durable_pipe *self)
 {
-    return self->watch < 0 && !self->listening;
+    return self->watch < 0;
 }
 
 /* ---- durable_meet.c ---- */

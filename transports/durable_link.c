@@ -139,7 +139,7 @@ static enum duct_err why_gone(const struct durable_pipe *self, enum duct_err why
 
 /* A peer may have come, sent, and gone, before the two ever met: what it left lies in its files. Its close is told
  * also where one before it was: whoever saw it open meanwhile waits for the next. */
-static void find_files(struct durable_pipe *self)
+void durable_find_files(struct durable_pipe *self)
 {
     if (self->closing)
         return;
@@ -148,6 +148,7 @@ static void find_files(struct durable_pipe *self)
         durable_pipe_adopted(&self->pipe);
         di_pipe_activate(&self->pipe);
     }
+    durable_watch_peer(self);
     uint64_t close = durable_peer_finished(self);
     if (!durable_connected(self) && close != 0 && close != self->close_told)
         durable_set_state(self, DUCT_STATE_DISCONNECTED, DUCT_ECLOSED);
@@ -158,7 +159,7 @@ void durable_find_listener(struct durable_pipe *self)
 {
     int socket;
 
-    find_files(self);
+    durable_find_files(self);
 
     if (self->listening || self->closing || self->meeting.socket >= 0 || self->link.socket >= 0 ||
         self->tries >= TRIES_MAX)
@@ -170,7 +171,7 @@ void durable_find_listener(struct durable_pipe *self)
         return;
     }
     if (err == DUCT_ENOTFOUND) {
-        find_files(self); /* it may have come, and gone, since the look above */
+        durable_find_files(self); /* it may have come, and gone, since the look above */
         return;
     }
     /* The listener's queue is full, or the system is short of something: nothing tells when that is over. */
@@ -229,7 +230,7 @@ void durable_meeting_failed(struct durable_pipe *self, enum duct_err err)
     di_log(DUCT_LOG_INFO, "the durable pipe %s met a peer and parted: %s", self->durable->end.name,
            self->meet_detail);
     durable_meet_drop(self);
-    find_files(self);
+    durable_find_files(self);
     di_pipe_activate(&self->pipe);
     if (self->listening)
         submit_anew(self, OP_LISTEN);

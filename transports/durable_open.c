@@ -75,10 +75,8 @@ static enum duct_err open_pipe(struct durable_pipe **out, struct duct_context *c
     self->listening = durable->end.end == DI_END_LISTEN;
     self->bound.socket = self->bound.lock = -1;
     self->meeting = self->link = (struct durable_peer){.socket = -1, .identity = {.pidfd = -1}};
-    self->watch = self->spare = -1;
+    self->watch = self->socket_watch = self->files_watch = self->spare = -1;
     self->pipe.state = DUCT_STATE_DISCONNECTED;
-    if ((self->close_told = durable_peer_finished(self)) != 0)
-        self->pipe.state_why = DUCT_ECLOSED;
     snprintf(self->path, sizeof(self->path), "%s", path);
     if ((err = di_options_copy(&self->options, options)) != DUCT_OK ||
         (err = durable_watch_open(self)) != DUCT_OK) {
@@ -88,6 +86,8 @@ static enum duct_err open_pipe(struct durable_pipe **out, struct duct_context *c
         di_pipe_free(&self->pipe);
         return err;
     }
+    if ((self->close_told = durable_peer_finished(self)) != 0)
+        self->pipe.state_why = DUCT_ECLOSED;
     *out = self;
     return DUCT_OK;
 }
@@ -226,6 +226,7 @@ static enum duct_err accept_one(struct duct_listener *listener, struct duct_pipe
     self->somebody = false;
     self->pipe = made;
     made->pipe.ops->attach(&made->pipe);
+    durable_find_files(made);
     *pipe = &made->pipe;
     return DUCT_OK;
 }
