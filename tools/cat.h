@@ -25,11 +25,12 @@
  *   cat_session.c  one step; how a session ends
  *   cat_input.c    bytes to messages
  *   cat_output.c   messages to bytes
+ *   cat_end.c      the end of a direction
  *   cat_exec.c     commands
  *
  * The end of a direction. A pipe has no half-close, so an input that has ended is told by an empty
- * message with a tag of its own; the pipe is closed once both directions have ended. A program at the
- * other end sees that message, and may ignore it.
+ * message with a tag of its own, which over a durable pipe holds the number of the session; the pipe is closed once
+ * both directions have ended. A program at the other end sees that message, and may ignore it.
  */
 #define CAT_END_TAG UINT64_C(0x646e652d74637564) /* "duct-end" */
 
@@ -77,10 +78,11 @@ enum cat_wants {
 struct cat_input {
     int fd;
     enum cat_mode mode;
-    bool polled;   /* may block: ask before reading */
-    bool terminal; /* does not keep a pipe open */
-    bool ended;    /* nothing more comes */
-    bool told;     /* and the other side knows */
+    bool polled;      /* may block: ask before reading */
+    bool terminal;    /* does not keep a pipe open */
+    bool ended;       /* nothing more comes */
+    bool told;        /* and the other side knows */
+    uint64_t told_in; /* over a durable pipe: in which session; 0: in none */
     size_t chunk;
     uint64_t left;        /* messages still to be taken */
     struct duct_msg loan; /* CAT_RAW: being filled, or filled */
@@ -95,8 +97,9 @@ struct cat_output {
     bool polled;  /* may block */
     bool private; /* non-blocking, by a description of our own */
     bool socket;
-    bool gone;  /* nobody reads: what comes is thrown away */
-    bool ended; /* the other side's input has ended */
+    bool gone;         /* nobody reads: what comes is thrown away */
+    bool ended;        /* the other side's input has ended */
+    uint64_t ended_in; /* over a durable pipe: in which session it was said last; 0: in none */
     uint64_t left;
     size_t batch; /* messages to take at once */
     struct duct_msg held[CAT_BATCH];
@@ -116,6 +119,7 @@ struct cat_session {
     pid_t child;       /* 0: none */
     int child_fd;      /* a pidfd; -1 once it was reaped */
     int child_status;
+    bool durable;
     bool alone;   /* a durable pipe's peer has gone */
     bool starved; /* no block to put a message into, whatever room the ring has */
     bool done;
@@ -162,6 +166,13 @@ bool cat_output_pump(struct cat_loop *loop, struct cat_session *session);
 /* Notes why a call that sends moved nothing: the pipe has ended, or is full, or lacks a block for a
  * message of that size (0: it has one). */
 void cat_stopped(struct cat_session *session, enum duct_err err, size_t size);
+
+/* cat_end.c: the message that tells the end of an input. take: it came. look: a session has begun. tell: true if it was
+ * sent; sets session->wants, and session->end. */
+bool cat_is_end(const struct cat_session *session, const struct duct_msg *msg);
+void cat_end_take(struct cat_session *session, const struct duct_msg *msg);
+void cat_end_look(struct cat_session *session);
+bool cat_end_tell(struct cat_session *session);
 
 /* True if a descriptor is ready now. */
 bool cat_ready(int fd, short events);

@@ -223,18 +223,6 @@ static bool has_buffered(const struct cat_input *in)
     return in->mode != CAT_RAW && in->have > in->at && in->left > 0;
 }
 
-/*
- * Whether somebody is there to be told that the input has ended. A durable pipe would keep that for whoever comes
- * next, and of this process's input it says nothing to them.
- */
-static bool somebody_there(const struct cat_session *session)
-{
-    struct duct_pipe_info info = DUCT_PIPE_INFO_INIT;
-
-    return duct_pipe_info(session->pipe, &info) != DUCT_OK || info.durable == 0 ||
-           info.state == DUCT_STATE_CONNECTED;
-}
-
 bool cat_input_pump(struct cat_loop *loop, struct cat_session *session)
 {
     struct cat_input *in = &session->in;
@@ -254,17 +242,8 @@ bool cat_input_pump(struct cat_loop *loop, struct cat_session *session)
         in->loan = (struct duct_msg){0};
     }
     /* A command's end is told by closing, with its exit status; see cat_session.c. */
-    if (session->child == 0 && !loop->options->close_at_end) {
-        if (!somebody_there(session)) {
-            session->wants |= CAT_WANTS_PEER;
-            return false;
-        }
-        enum duct_err err = duct_write(session->pipe, NULL, 0, CAT_END_TAG, 0);
-        if (err != DUCT_OK) {
-            cat_stopped(session, err, 0);
-            return false;
-        }
-    }
+    if (session->child == 0 && !loop->options->close_at_end && !cat_end_tell(session))
+        return false;
     in->told = true;
     return true;
 }

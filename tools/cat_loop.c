@@ -38,6 +38,7 @@ static bool fit_to_pipe(struct cat_loop *loop, struct cat_session *session)
 
     if (err != DUCT_OK)
         return false;
+    session->durable = info.durable != 0;
     session->alone = info.durable && info.state == DUCT_STATE_DISCONNECTED;
     session->in.chunk = loop->options->chunk;
     if (session->in.chunk > info.max_send)
@@ -63,6 +64,7 @@ static struct cat_session *session_open(struct cat_loop *loop, struct duct_pipe 
     } else if (loop->options->command == NULL) {
         session->in = loop->in;
         session->in.told = false;
+        session->in.told_in = 0;
         session->out = loop->out;
     } else if (!cat_spawn(session, loop->options)) {
         free(session);
@@ -193,8 +195,10 @@ static enum duct_err take_news(struct cat_loop *loop, int64_t timeout_ns)
             if (session->pipe == events[i].pipe && session->out.ended &&
                 (events[i].type == DUCT_EVENT_CLOSED || events[i].type == DUCT_EVENT_ERROR))
                 session->end = events[i].err;
-            if (session->pipe == events[i].pipe && events[i].type == DUCT_EVENT_STATE)
+            if (session->pipe == events[i].pipe && events[i].type == DUCT_EVENT_STATE) {
                 session->alone = events[i].state == DUCT_STATE_DISCONNECTED;
+                cat_end_look(session);
+            }
         }
     }
     return err;

@@ -105,9 +105,9 @@ static bool take(struct cat_loop *loop, struct cat_session *session)
     }
     out->held_count = got;
     for (size_t i = 0; i < got; i++) {
-        if (out->held[i].size == 0 && out->held[i].tag == CAT_END_TAG) {
-            out->ended = true;
-            break;
+        if (cat_is_end(session, &out->held[i])) {
+            cat_end_take(session, &out->held[i]);
+            continue;
         }
         frame(out, i);
         bytes += out->held[i].size;

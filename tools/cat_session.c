@@ -22,18 +22,42 @@
  * written first.
  */
 
+/* How long to wait for the other side to receive before looking whether it waits for us to. */
+#define DELIVER_NS (DUCT_SECOND / 20)
+
+/* Waits until the other side has received what was sent. It may be leaving as well, and wait for the same: what it
+ * sent beyond what we wanted is thrown away, as a close would. */
+static void deliver(const struct cat_loop *loop, const struct cat_session *session)
+{
+    int64_t since = cli_now();
+    enum duct_err err;
+
+    do {
+        struct duct_msg unwanted;
+        err = duct_pipe_drain(session->pipe, DELIVER_NS);
+        while ((err == DUCT_ETIMEOUT || err == DUCT_EAGAIN) &&
+               duct_recv(session->pipe, &unwanted, 0) == DUCT_OK) {
+            enum duct_err ignored = duct_msg_release(&unwanted);
+            (void)ignored;
+        }
+    } while ((err == DUCT_ETIMEOUT || err == DUCT_EAGAIN) &&
+             (loop->options->timeout_ns == DUCT_FOREVER ||
+              cli_now() - since < loop->options->timeout_ns));
+}
+
 void cat_session_close(struct cat_loop *loop, struct cat_session *session, enum cat_reason reason,
                        int code, const char *text)
 {
-    int64_t linger = 0;
+    /* Sent means delivered, as far as this program's exit code says; to a durable pipe it means kept. Others wait
+     * meanwhile, so not where there are others. A message that was sent can be received after the close, too. */
+    bool delivers = reason == CAT_REASON_DONE && session->end == DUCT_OK && !session->durable &&
+                    !loop->options->keep;
 
-    /* Sent means delivered, as far as this program's exit code says. Others wait meanwhile, so not
-     * where there are others. A message that was sent can be received after the close, too. */
-    if (reason == CAT_REASON_DONE && session->end == DUCT_OK && !loop->options->keep)
-        linger = loop->options->timeout_ns;
-    duct_pipe_close_with(session->pipe, reason, text, linger);
+    if (delivers)
+        deliver(loop, session);
+    duct_pipe_close_with(session->pipe, reason, text, 0);
     session->pipe = NULL;
-    if (linger > 0 && cli_signal() != 0)
+    if (delivers && cli_signal() != 0)
         code = CLI_SIGNAL + cli_signal();
     if (session->in.filled && !loop->options->quiet)
         cli_say("%zu bytes of the input were read but could not be sent any more",

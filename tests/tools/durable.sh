@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Durable pipes from the shell; and what has none says so.
 . "$(dirname "$0")/common.sh" "$@"
+leave_end=$2
 
 # Streams keep nothing.
 for other in "uds://@kept" "tcp://127.0.0.1:1"; do
@@ -50,3 +51,9 @@ dialer=$!
 duct listen -n --count 100 "$kept" >got
 ended "dial, when listen has what it wanted" 0 "$dialer"
 same_file "listen --count" lines got
+
+# An input's end that was told to somebody who did not take it is not that of who comes next, nor of what comes next.
+left="shm://left?durable=1&dir=$work/files"
+"$leave_end" "$left"
+duct dial -n "$left" >got
+seq 3 | same_file "what was sent after an end that is over" - got

@@ -89,3 +89,13 @@ wait $!
 same "half a frame" 1 "$(cat dial.status)"
 says "half a frame" "ended in the middle of a frame"
 same "the other side of half a frame" 6 "$(cat listen.status)"
+
+# ---- Each has all it wanted, and there is more on the way: neither waits for the other to receive it.
+seq 150 >lines
+for scheme in shm://more uds://@$$.more; do
+	duct listen -n --count 100 "$scheme" >got & listener=$!
+	try duct dial --lines -N "$scheme?$waits" <lines
+	same "$scheme: dial, with more than is wanted" 0 "$status"
+	ended "$scheme: listen, with more than it wanted" 0 $listener
+	head -n 100 lines | same_file "$scheme: what it wanted" - got
+done
