@@ -164,7 +164,8 @@ struct durable_listener {
     struct durable_pipe *pipe;  /* which has them */
     struct di_io_op dialled;    /* somebody is at the socket */
     bool somebody;
-    bool closed;
+    bool deaf;   /* the socket could not be watched: accept says so, and tries again */
+    bool closed; /* freed when what is in flight completes */
 };
 
 static void free_listener(struct durable_listener *self)
@@ -186,15 +187,22 @@ static void on_dialled(struct di_io_op *op, int result)
         return;
     }
     self->somebody = result >= 0;
+    self->deaf = result == DI_IO_FAILED;
+}
+
+/* Waits for a dialer, while no pipe does. */
+static void watch_socket(struct durable_listener *self)
+{
+    self->dialled = (struct di_io_op){
+        .done = on_dialled, .kind = DI_IO_POLL, .fd = self->bound.socket, .events = POLLIN};
+    di_io_submit(self->listener.context->io, &self->dialled);
 }
 
 void durable_listener_take_back(struct durable_listener *self, struct di_bound *bound)
 {
     self->pipe = NULL;
     self->bound = *bound;
-    self->dialled = (struct di_io_op){
-        .done = on_dialled, .kind = DI_IO_POLL, .fd = self->bound.socket, .events = POLLIN};
-    di_io_submit(self->listener.context->io, &self->dialled);
+    watch_socket(self);
 }
 
 void durable_listener_forget(struct durable_listener *self)
@@ -208,6 +216,11 @@ static enum duct_err accept_one(struct duct_listener *listener, struct duct_pipe
     struct durable_pipe *made;
     enum duct_err err;
 
+    if (self->durable == NULL && self->deaf) {
+        self->deaf = false;
+        watch_socket(self);
+        return di_fail(DUCT_ELIMIT, "%s: " DI_IO_FAILED_TEXT, listener->url);
+    }
     if (self->durable == NULL && !self->somebody)
         return DUCT_EAGAIN;
     if (self->durable == NULL &&
@@ -235,7 +248,7 @@ static bool ready(struct duct_listener *listener)
 {
     const struct durable_listener *self = (const struct durable_listener *)listener;
 
-    return self->durable != NULL || self->somebody;
+    return self->durable != NULL || self->somebody || self->deaf;
 }
 
 static void close_listener(struct duct_listener *listener)
@@ -245,16 +258,12 @@ static void close_listener(struct duct_listener *listener)
     /* The pipe keeps the socket. */
     if (self->pipe != NULL)
         self->pipe->listener = NULL;
-    self->closed = true;
-    if (!self->dialled.in_flight) {
+    if (di_listener_recall(listener, &self->dialled)) {
         di_io_forget(listener->context->io, &self->dialled);
         free_listener(self);
-        return;
+    } else {
+        self->closed = true;
     }
-    di_io_cancel(listener->context->io, &self->dialled);
-    if (di_context_reap(listener->context) == DUCT_EOS)
-        di_log(DUCT_LOG_ERROR,
-               "the context's loop failed; a closed listener stays until it is closed");
 }
 
 static const struct di_listener_ops listener_ops = {

@@ -82,6 +82,21 @@ static void until_connected(struct duct_context *const contexts[2], struct duct_
     }
 }
 
+/* An address of a durable pipe, in a directory of its own. */
+static void durable_address(char directory[32], char url[128])
+{
+    pair_directory(directory);
+    snprintf(url, 128, "shm://x?durable=1&dir=%s&slots=16&max_msg=1k&pool=8k&wait=park", directory);
+}
+
+static void remove_all(const char *directory)
+{
+    char command[64];
+
+    snprintf(command, sizeof(command), "rm -rf %s", directory);
+    MUST(system(command) == 0);
+}
+
 /* A durable pipe does not end: it goes on without its peer, and says why. */
 static void durable(void)
 {
@@ -92,11 +107,9 @@ static void durable(void)
     struct duct_listener *listener;
     struct duct_pipe *pipes[2];
     struct duct_msg msg;
-    char directory[32], url[128], command[64];
+    char directory[32], url[128];
 
-    pair_directory(directory);
-    snprintf(url, sizeof(url), "shm://x?durable=1&dir=%s&slots=16&max_msg=1k&pool=8k&wait=park",
-             directory);
+    durable_address(directory, url);
     options.context = contexts[0];
     MUST(duct_listen(&listener, url, &options) == DUCT_OK);
     MUST(duct_accept(listener, &pipes[0], 0) == DUCT_OK);
@@ -119,13 +132,52 @@ static void durable(void)
     duct_context_close(other);
     for (int i = 0; i < 2; i++)
         duct_context_close(contexts[i]);
-    snprintf(command, sizeof(command), "rm -rf %s", directory);
-    MUST(system(command) == 0);
+    remove_all(directory);
+}
+
+/* The listener of a durable pipe, back at its socket: accept says that it is deaf, and tries again. */
+static void durable_listener(void)
+{
+    struct duct_context *contexts[2] = {epoll_context(), epoll_context()};
+    struct duct_options options = DUCT_OPTIONS_INIT;
+    struct duct_listener *listener;
+    struct duct_pipe *pipes[2];
+    struct duct_event event;
+    size_t count;
+    char directory[32], url[128];
+
+    durable_address(directory, url);
+    options.context = contexts[0];
+    MUST(duct_listen(&listener, url, &options) == DUCT_OK);
+    MUST(duct_accept(listener, &pipes[0], 0) == DUCT_OK);
+    refused = 0;
+    spent = true;
+    duct_pipe_close(pipes[0]);
+    MUST(duct_context_wait(contexts[0], &event, 1, &count, SOON) == DUCT_OK);
+    MUST(event.type == DUCT_EVENT_ACCEPTED && event.listener == listener);
+    MUST(duct_accept(listener, &pipes[0], SOON) == DUCT_ELIMIT);
+    MUST(strstr(duct_err_detail(), "max_user_watches") != NULL);
+    MUST(refused < 10);
+    spent = false;
+    while (duct_accept(listener, &pipes[0], 0) == DUCT_ELIMIT)
+        continue;
+    options.context = contexts[1];
+    options.handshake_ns = DUCT_MILLISECOND;
+    MUST(duct_dial(&pipes[1], url, &options) == DUCT_OK);
+    MUST(duct_accept(listener, &pipes[0], SOON) == DUCT_OK);
+    until_connected(contexts, pipes[1]);
+    for (int i = 0; i < 2; i++)
+        duct_pipe_close(pipes[i]);
+    duct_listener_close(listener);
+    for (int i = 0; i < 2; i++)
+        duct_context_close(contexts[i]);
+    remove_all(directory);
 }
 
 int main(void)
 {
     ordinary();
     durable();
+    durable_listener();
     return 0;
 }
