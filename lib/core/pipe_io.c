@@ -48,13 +48,18 @@ static enum duct_err left(struct duct_pipe *pipe, enum duct_err err, int64_t tim
     return DUCT_OK;
 }
 
-/* What follows a first try that was not simply OK. Apart, so that the way of most calls is short. */
-static __attribute__((noinline)) enum duct_err send_slowly(struct duct_pipe *pipe,
-                                                           enum duct_err err, int64_t timeout_ns,
-                                                           di_try_fn *again, struct transfer *args)
+/* What follows a first try that was not simply OK: the wait for a turn, and for the kernel, both within the time that was
+ * given. Apart, so that the way of most calls is short. */
+static __attribute__((noinline)) enum duct_err slowly(struct duct_pipe *pipe, enum duct_err err,
+                                                      unsigned want, int64_t timeout_ns,
+                                                      di_try_fn *again, struct transfer *args)
 {
-    if (err == DUCT_EAGAIN)
-        err = di_pipe_wait(pipe, DI_READY_NEED, timeout_ns, again, args);
+    if (err == DUCT_EAGAIN) {
+        int64_t deadline = timeout_ns > 0 ? di_context_deadline(pipe->context, timeout_ns) : 0;
+        err = di_pipe_wait(pipe, want, timeout_ns, again, args);
+        if (err == (enum duct_err)DI_LEFT && timeout_ns > 0)
+            timeout_ns = deadline - di_io_now(pipe->context->io);
+    }
     return left(pipe, err, timeout_ns);
 }
 
@@ -75,7 +80,7 @@ enum duct_err duct_send(struct duct_pipe *pipe, struct duct_msg *msg, int64_t ti
     if (likely(err == DUCT_OK))
         return err;
     struct transfer args = {.msgs = msg};
-    return send_slowly(pipe, err, timeout_ns, again_send, &args);
+    return slowly(pipe, err, DI_READY_NEED, timeout_ns, again_send, &args);
 }
 
 static enum duct_err again_recv(struct duct_pipe *pipe, void *args)
@@ -118,7 +123,7 @@ enum duct_err duct_write(struct duct_pipe *pipe, const void *data, size_t size, 
     if (likely(err == DUCT_OK))
         return err;
     struct transfer args = {.in = data, .size = size, .tag = tag};
-    return send_slowly(pipe, err, timeout_ns, again_write, &args);
+    return slowly(pipe, err, DI_READY_NEED, timeout_ns, again_write, &args);
 }
 
 static enum duct_err again_writev(struct duct_pipe *pipe, void *args)
@@ -149,7 +154,7 @@ enum duct_err duct_writev(struct duct_pipe *pipe, const struct iovec *pieces, si
     if (likely(err == DUCT_OK))
         return err;
     struct transfer args = {.pieces = pieces, .count = count, .size = size, .tag = tag};
-    return send_slowly(pipe, err, timeout_ns, again_writev, &args);
+    return slowly(pipe, err, DI_READY_NEED, timeout_ns, again_writev, &args);
 }
 
 static enum duct_err again_read(struct duct_pipe *pipe, void *args)
@@ -240,9 +245,7 @@ static enum duct_err batch(struct duct_pipe *pipe, unsigned want, int64_t timeou
     err = try(pipe, args);
     if (likely(err == DUCT_OK))
         return err;
-    if (err == DUCT_EAGAIN)
-        err = di_pipe_wait(pipe, want, timeout_ns, try, args);
-    return left(pipe, err, timeout_ns);
+    return slowly(pipe, err, want, timeout_ns, try, args);
 }
 
 enum duct_err duct_send_batch(struct duct_pipe *pipe, struct duct_msg *msgs, size_t count,
