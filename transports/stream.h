@@ -64,6 +64,8 @@ struct stream_loans {
     uint32_t free; /* the first free one, from 1 */
 };
 
+#define STREAM_ANSWERED (UINT64_C(1) << 32)
+
 struct stream {
     _Atomic uint32_t refs;
     bool split;
@@ -85,14 +87,16 @@ struct stream {
 
     /* What leaves. */
     struct di_sendq queue;
-    uint32_t seq;       /* of the next message */
-    bool held_back;     /* everything queued was queued with MORE */
-    bool hung_up;       /* the CLOSE is sent or queued: nothing follows it */
-    uint32_t drain_seq; /* a DRAIN was sent for so many messages */
+    uint32_t seq;         /* of the next message */
+    bool held_back;       /* everything queued was queued with MORE */
+    bool hung_up;         /* the CLOSE is sent or queued: nothing follows it */
+    uint32_t drain_seq;   /* a DRAIN was sent for so many messages */
+    uint32_t drain_first; /* and one for so many that was not answered before that */
     bool drain_asked;
-    uint32_t owed;          /* notes that found no room: 1 << enum di_frame_type */
-    uint64_t owed_pong;     /* the tag of the last PING among them */
-    _Atomic uint32_t acked; /* messages the peer's program has taken */
+    uint32_t owed;             /* notes that found no room: 1 << enum di_frame_type */
+    uint64_t owed_pong;        /* the tag of the last PING among them */
+    _Atomic uint32_t acked;    /* messages the peer's program has taken */
+    _Atomic uint64_t answered; /* by the last ACK: so many, and STREAM_ANSWERED; 0: none came */
     struct stream_loans loans;
     size_t need; /* bytes that the last refused call needed in the queue */
 

@@ -271,12 +271,10 @@ const struct di_frame *stream_in_head(const struct stream_in *in)
     return in->block != NULL ? &in->first : &in->frame;
 }
 
-void stream_in_skip(struct stream_in *in)
+/* The message is out of the way, whoever has it now. */
+static void step_over(struct stream_in *in)
 {
-    in->msgs++;
-    in->bytes += stream_in_head(in)->whole;
     in->seq++;
-    in->taken++;
     in->whole = false;
     if (in->block != NULL) {
         stream_buffer_release(in->block);
@@ -285,6 +283,19 @@ void stream_in_skip(struct stream_in *in)
     }
     in->begin += DI_WIRE_HEADER + di_wire_padded(in->frame.size);
     in->have_frame = false;
+}
+
+void stream_in_skip(struct stream_in *in)
+{
+    in->msgs++;
+    in->bytes += stream_in_head(in)->whole;
+    in->taken++;
+    step_over(in);
+}
+
+void stream_in_discard(struct stream_in *in)
+{
+    step_over(in);
 }
 
 enum duct_err stream_in_hold(struct stream_in *in, struct duct_msg *msg)

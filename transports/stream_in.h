@@ -116,6 +116,9 @@ const unsigned char *stream_in_data(const struct stream_in *in);
 const struct di_frame *stream_in_head(const struct stream_in *in);
 void stream_in_skip(struct stream_in *in);
 
+/* One that nobody will take: the peer is not told otherwise. */
+void stream_in_discard(struct stream_in *in);
+
 /* As a message that the program holds. LIMIT: too many are. */
 enum duct_err stream_in_hold(struct stream_in *in, struct duct_msg *msg) DUCT_NODISCARD;
 

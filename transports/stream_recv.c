@@ -59,6 +59,10 @@ static void take_note(struct stream_pipe *sp, const struct di_frame *frame,
         stream_send_note(sp, DI_FRAME_PONG, frame->tag);
         break;
     case DI_FRAME_ACK:
+        /* Relaxed: the number alone. */
+        atomic_store_explicit(&sp->stream->answered, STREAM_ANSWERED | frame->ack,
+                              memory_order_relaxed);
+        break;
     case DI_FRAME_PONG:
     case DI_FRAME_DATA:
         break;
@@ -188,7 +192,7 @@ bool stream_parse(struct stream_pipe *sp)
         if (in->whole && !in->discarding)
             return true;
         if (in->whole)
-            stream_in_skip(in);
+            stream_in_discard(in);
         else if (sp->pipe.end == DUCT_ECORRUPT)
             return false;
         else if (in->block != NULL && in->in_frame) {

@@ -51,11 +51,25 @@ static bool has_room(struct stream *stream, size_t size)
     return room;
 }
 
-static bool drained(struct stream *stream)
+/* The peer has come to a DRAIN, and has taken less than what was before it: it takes nothing any more. */
+static bool peer_discards(struct stream *stream)
 {
     /* Relaxed: the number alone. */
+    uint64_t answered = atomic_load_explicit(&stream->answered, memory_order_relaxed);
+
+    return answered != 0 && (int32_t)((uint32_t)answered - stream->drain_first) < 0;
+}
+
+/* Who lingers has nothing to wait for from a peer that does so, too. */
+static bool drained(const struct stream_pipe *sp)
+{
+    struct stream *stream = sp->stream;
+    bool ends = sp->in != NULL && sp->in->discarding;
+
+    /* Relaxed: the number alone. */
     return stream->queue.bytes == 0 &&
-           atomic_load_explicit(&stream->acked, memory_order_relaxed) == stream->seq;
+           (atomic_load_explicit(&stream->acked, memory_order_relaxed) == stream->seq ||
+            (ends && stream->drain_asked && peer_discards(stream)));
 }
 
 unsigned stream_pipe_ready(struct duct_pipe *pipe, unsigned want)
@@ -74,7 +88,7 @@ unsigned stream_pipe_ready(struct duct_pipe *pipe, unsigned want)
         ready |= want & (DI_READY_SEND | DI_READY_NEED);
     if ((want & DI_READY_LEFT) && (sp->stream->queue.bytes == 0 || sp->stream->held_back))
         ready |= DI_READY_LEFT;
-    if ((want & DI_READY_DRAINED) && drained(sp->stream))
+    if ((want & DI_READY_DRAINED) && drained(sp))
         ready |= DI_READY_DRAINED;
     return ready;
 }
@@ -153,6 +167,10 @@ static void ask_to_drain(struct stream_pipe *sp, bool end)
     if (sp->in != NULL && end)
         sp->in->discarding = true;
     if (!stream->drain_asked || stream->drain_seq != stream->seq) {
+        /* Relaxed: the number alone. */
+        uint64_t answered = atomic_load_explicit(&stream->answered, memory_order_relaxed);
+        if (!stream->drain_asked || answered == (STREAM_ANSWERED | stream->drain_seq))
+            stream->drain_first = stream->seq;
         stream->drain_asked = true;
         stream->drain_seq = stream->seq;
         stream_send_note(sp, DI_FRAME_DRAIN, 0);

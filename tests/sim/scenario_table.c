@@ -150,6 +150,8 @@ const struct sim_scenario sim_scenarios[] = {
                 .timeout_ns = 500 * MS,
                 .harm = true,
                 .dial = "?wait_listener=1&pool=32k&max_msg=30k"}},
+    {"a drain in vain", .plan = {LINE}, .play = sim_play_drain_in_vain},
+    {"both linger", .plan = {LINE}, .play = sim_play_both_linger},
     {"cancelled anywhere", .plan = {LINE},
      .script = {BOTH, .meddles = 10, .harm = true, .dial_may = SIM_MAY(DUCT_ECANCELED)}},
     {"cancelled anywhere, by events", .plan = {LINE},

@@ -16,6 +16,8 @@ struct sim_scenario {
 typedef void sim_scenario_play(struct sim_world *world, const struct sim_scenario *self);
 sim_scenario_play sim_play_nobody, sim_play_both_full, sim_play_split, sim_play_move,
     sim_play_flood, sim_play_strangers;
+/* scenario_life.c */
+sim_scenario_play sim_play_drain_in_vain, sim_play_both_linger;
 
 extern const struct sim_scenario sim_scenarios[];
 extern const unsigned sim_scenario_count;
