@@ -111,6 +111,9 @@ int64_t di_sim_loop_next(struct di_io *io);
 /* Moves the clock to that time, or beyond it where it jumps, and has happen what is due. */
 void di_sim_move(struct di_sim *sim, int64_t to);
 
+/* Every connection that is made meets that fate now, with what is on its way: RESET or CUT. */
+void di_sim_strike(struct di_sim *sim, enum di_sim_fate fate);
+
 int64_t di_sim_now(const struct di_sim *sim);
 
 /* From the world's one source of chance: below `below`, which is not 0. */

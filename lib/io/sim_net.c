@@ -208,6 +208,30 @@ static void cut(struct sim_link *link)
     }
 }
 
+static void reset(struct sim_link *link)
+{
+    struct di_sim *sim = link->ends[0].sim;
+
+    sim->count.resets++;
+    di_sim_note(sim, "struck", link->number, 0);
+    sim_break(link, ECONNRESET, sim->now);
+    sim_happens(&link->ends[0]);
+    sim_happens(&link->ends[1]);
+}
+
+void di_sim_strike(struct di_sim *sim, enum di_sim_fate fate)
+{
+    for (uint32_t i = 0; i < sim->fd_room; i++) {
+        struct sim_end *end = sim->fds[i].end;
+        if (end == NULL || end->state != SIM_CONNECTED || end->dead)
+            continue;
+        if (fate == DI_SIM_CUT)
+            cut(end->link);
+        else
+            reset(end->link);
+    }
+}
+
 /* What happens to a packet of `size` bytes to that end; *keep: how many of them still pass. */
 static enum di_sim_fate fate_of(struct sim_end *to, uint32_t size, uint32_t *keep)
 {

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "tests/sim/comeback.h"
+
 /* How long calls wait where the script does not say: longer than a kernel takes to give a silent peer up. */
 #define LONG (120 * DUCT_SECOND)
 
@@ -304,10 +306,38 @@ static void meddle(struct sim_node *self)
     }
 }
 
+static void play_comeback(struct sim_world *world, const struct sim_script *script)
+{
+    static struct sim_comeback play;
+
+    play = (struct sim_comeback){
+        .play = {.script = script,
+                 .world = world,
+                 .dialers_left = script->dialers != 0 ? script->dialers : 1},
+        .harm = script->harm,
+    };
+    sim_sagas_reset();
+    sim_world_add(world, "listener", sim_comeback_listener, &play);
+    for (unsigned i = 0; i < play.play.dialers_left; i++)
+        sim_world_add(world, "dialer", sim_comeback_dialer, &play);
+    sim_world_add(world, "fate", sim_comeback_fate, &play);
+    if (script->meddles > 0)
+        sim_world_add(world, "meddler", meddle, &play);
+    sim_world_run(world);
+    struct di_sim_count count = di_sim_counted(world->sim);
+    uint64_t losses = script->harm ? UINT64_MAX : (uint64_t)count.cuts + count.resets;
+    if (!world->stuck)
+        sim_sagas_check(world, losses);
+}
+
 void sim_play(struct sim_world *world, const struct sim_script *script)
 {
     static struct sim_case play;
 
+    if (script->comes_back) {
+        play_comeback(world, script);
+        return;
+    }
     play = (struct sim_case){.script = script,
                              .world = world,
                              .dialers_left = script->dialers != 0 ? script->dialers : 1};

@@ -30,8 +30,11 @@ struct sim_script {
     unsigned dial_must; /* and one of these it must */
     unsigned
         end_must; /* how a side is told of the end that did not bring it about; 0: see sim_talks_check() */
-    bool harm;        /* something is to be broken */
-    unsigned meddles; /* so often somebody cancels or wakes a context that is not its own */
+    bool harm;         /* something is to be broken */
+    unsigned meddles;  /* so often somebody cancels or wakes a context that is not its own */
+    bool comes_back;   /* the dial says reconnect=1: comeback.h has the programs; with it: */
+    unsigned outages;  /* so often something is lost */
+    uint64_t downtime; /* bytes, as the dial says */
 };
 
 #define SIM_MAY(err) (1u << (err))

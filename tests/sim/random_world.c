@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/sim/random_world.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -122,6 +123,67 @@ static void draw_query(struct dice *dice, bool harm, char *query, size_t room)
     snprintf(query, room, "?wait_listener=1%s", extras[draw(dice, count)]);
 }
 
+__attribute__((format(printf, 3, 4))) static void add(char *query, size_t room, const char *format,
+                                                      ...)
+{
+    size_t used = strlen(query);
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(query + used, room - used, format, args);
+    va_end(args);
+}
+
+/* Peers that are judged: both, so that either learns of a line that was cut. */
+static void draw_heartbeat(struct dice *dice, struct sim_random *random)
+{
+    long long every_ms = ONE_OF(dice, 300, 1000, 3000);
+    long long missed = ONE_OF(dice, 2, 3, 5);
+
+    add(random->dial, sizeof(random->dial), "&heartbeat=%lldms&heartbeat_missed=%lld", every_ms,
+        missed);
+    add(random->listen, sizeof(random->listen), "&heartbeat=%lldms&heartbeat_missed=%lld", every_ms,
+        missed);
+    /* Then nobody else may be relied on. */
+    random->plan.silence_ns = 600000000000;
+}
+
+/* Who comes back: when, how often, with how much in hand. */
+static void draw_comeback(struct dice *dice, struct sim_random *random)
+{
+    struct sim_script *script = &random->script;
+    long long pause_ms = ONE_OF(dice, 1, 20, 100, 1000);
+    long long attempts = one_in(dice, 4) ? ONE_OF(dice, 1, 2, 5) : 0;
+
+    script->comes_back = true;
+    script->outages = (unsigned)draw(dice, 8);
+    script->downtime = (uint64_t)ONE_OF(dice, 0, 300, 5000, 100000);
+    script->talking = one_in(dice, 2) ? SIM_CALLS : one_in(dice, 2) ? SIM_BOTH : SIM_STREAM;
+    if (script->linger_ns == 0)
+        script->linger_ns = ONE_OF(dice, 0, 1000000000);
+    add(random->dial, sizeof(random->dial),
+        "&reconnect=1&pause=%lldms&pause_max=%lldms&attempts=%lld&downtime_buffer=%llu&timeout=%"
+        "lldms",
+        pause_ms, pause_ms * (long long)ONE_OF(dice, 1, 4, 50), attempts,
+        (unsigned long long)script->downtime, (long long)ONE_OF(dice, 1000, 5000, 20000));
+    if (attempts > 0)
+        script->end_must = ~0u & ~(SIM_MAY(DUCT_EINVAL) | SIM_MAY(DUCT_ECORRUPT));
+}
+
+/* By dice of their own, so that worlds without them stay what they were. */
+static void draw_life(struct sim_random *random, uint64_t seed)
+{
+    struct dice dice = {.state = seed * 0x9fb21c651e98df25u + 7};
+    struct sim_script *script = &random->script;
+
+    if (one_in(&dice, 4))
+        draw_comeback(&dice, random);
+    /* Only a program that attends to all its pipes lets them be judged. */
+    bool attends = script->comes_back || script->events || script->dialers == 1;
+    if (attends && one_in(&dice, script->comes_back ? 2 : 4))
+        draw_heartbeat(&dice, random);
+}
+
 /* In the order of the plan. */
 static const char *const odds_names[] = {
     "send_again", "recv_again", "interrupted", "late",  "poll_fails", "no_buffers", "socket_fails",
@@ -139,21 +201,22 @@ void sim_random_world(struct sim_random *random, uint64_t seed)
     draw_script(&dice, random);
     draw_query(&dice, harm, random->dial, sizeof(random->dial));
     draw_query(&dice, harm, random->listen, sizeof(random->listen));
+    draw_life(random, seed);
     script->dial = random->dial;
     script->listen = random->listen;
     script->harm = harm || script->timeout_ns != 0 || script->meddles > 0;
     if (script->harm)
         script->dial_may = ~0u & ~(SIM_MAY(DUCT_EINVAL) | SIM_MAY(DUCT_ECORRUPT));
-    int used =
-        snprintf(random->words, sizeof(random->words),
-                 "delay %lld+%lld us, buffer %u, packet %u, send %u, recv %u%s%s%s; talking %d, %u "
-                 "messages of %u by way %d, %u dialers%s%s, dial %s, listen %s",
-                 (long long)plan->delay_ns / 1000, (long long)plan->jitter_ns / 1000, plan->buffer,
-                 plan->packet_max, plan->send_max, plan->recv_max, plan->edges ? ", edges" : "",
-                 plan->unordered ? ", unordered" : "", harm ? ", harm" : "", script->talking,
-                 script->messages, script->size, script->way, script->dialers,
-                 script->events ? ", events" : "", script->listener_ends ? ", listener ends" : "",
-                 random->dial, random->listen);
+    int used = snprintf(
+        random->words, sizeof(random->words),
+        "%sdelay %lld+%lld us, buffer %u, packet %u, send %u, recv %u%s%s%s; talking %d, %u "
+        "messages of %u by way %d, %u dialers%s%s, dial %s, listen %s",
+        script->comes_back ? "comes back; " : "", (long long)plan->delay_ns / 1000,
+        (long long)plan->jitter_ns / 1000, plan->buffer, plan->packet_max, plan->send_max,
+        plan->recv_max, plan->edges ? ", edges" : "", plan->unordered ? ", unordered" : "",
+        harm ? ", harm" : "", script->talking, script->messages, script->size, script->way,
+        script->dialers, script->events ? ", events" : "",
+        script->listener_ends ? ", listener ends" : "", random->dial, random->listen);
     const di_sim_odds *first = &plan->send_again;
     for (unsigned i = 0; i < sizeof(odds_names) / sizeof(odds_names[0]); i++) {
         if (first[i] != 0 && used > 0 && (size_t)used < sizeof(random->words))

@@ -8,8 +8,8 @@
 struct sim_random {
     struct di_sim_plan plan;
     struct sim_script script;
-    char dial[120], listen[120];
-    char words[700]; /* for people: what was drawn */
+    char dial[300], listen[200];
+    char words[1100]; /* for people: what was drawn */
 };
 
 void sim_random_world(struct sim_random *random, uint64_t seed);

@@ -11,6 +11,10 @@
 #define BACK   .talking = SIM_BACK, .messages = 60, .size = 3000
 #define BOTH   .talking = SIM_BOTH, .messages = 30, .size = 2000
 
+#define COMES_BACK                                                              \
+    .comes_back = true, .dial = "?wait_listener=1&reconnect=1&heartbeat=500ms", \
+    .talking = SIM_CALLS, .messages = 40, .size = 3000, .way = SIM_WAY_COPY
+
 #define ANY_WAY .way = SIM_WAYS
 #define BROKEN  SIM_MAY(DUCT_EPEER)
 #define ANY_END (~0u & ~(SIM_MAY(DUCT_ECORRUPT) | SIM_MAY(DUCT_EINVAL)))
@@ -157,6 +161,10 @@ const struct sim_scenario sim_scenarios[] = {
     {"cancelled anywhere, by events", .plan = {LINE},
      .script = {CALLS, .dialers = 4, .events = true, .meddles = 20, .harm = true,
                 .dial_may = SIM_MAY(DUCT_ECANCELED)}},
+
+    /* Peers that are lost, and come back. */
+    {"comes back from a reset", .plan = {LINE}, .script = {COMES_BACK, .outages = 1}},
+    {"comes back again and again", .plan = {LINE}, .script = {COMES_BACK, .outages = 12}},
 
     /* With programs of their own (scenario_plays.c). */
     {"nobody listens", .play = sim_play_nobody},

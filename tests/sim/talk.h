@@ -2,24 +2,15 @@
 #ifndef TESTS_SIM_TALK_H
 #define TESTS_SIM_TALK_H
 
-#include "tests/sim/nodes.h"
+#include "tests/sim/flow.h"
 
 /*
- * The books of a conversation: what either side sent with success, what the other received. A message's bytes
- * follow from its flow and number, and its tag names both, so that each one that arrives is checked against what
- * was sent: in its turn, once, whole.
+ * The books of a conversation over one pipe: what either side sent with success, what the other received. Each message
+ * that arrives is checked against what was sent: in its turn, once, whole.
  */
 enum sim_side { SIM_DIALER, SIM_LISTENER };
 
-/* Messages of one flow. */
-enum { SIM_FLOW_MAX = 8192, SIM_TALKS = 64 };
-
-struct sim_flow {
-    uint32_t id;
-    uint32_t accepted; /* sends that said OK */
-    uint32_t taken;    /* messages received */
-    uint32_t sizes[SIM_FLOW_MAX];
-};
+enum { SIM_TALKS = 64 };
 
 /* How one side saw it end. */
 struct sim_farewell {
@@ -43,9 +34,6 @@ void sim_talks_reset(void);
 
 /* The conversation over that pipe, known to both sides by its session. */
 struct sim_talk *sim_talk_of(struct sim_node *node, struct duct_pipe *pipe, enum sim_side side);
-
-/* A way to send, or to receive, of those there are. */
-enum sim_way { SIM_WAY_COPY, SIM_WAY_LOAN, SIM_WAY_PIECES, SIM_WAY_BATCH, SIM_WAY_MORE, SIM_WAYS };
 
 /* The next message, or a few by BATCH. */
 enum duct_err sim_say(struct sim_node *node, struct duct_pipe *pipe, enum sim_side side,
