@@ -273,8 +273,8 @@ void stream_pull(struct stream_pipe *sp);
  * stops sending does not hold it up. */
 void stream_pull_all(struct stream_pipe *sp);
 
-/* Whether a good-bye lies unread in what was received. */
-bool stream_in_closes(struct stream_pipe *sp);
+/* What a good-bye says that lies unread in what was received: CLOSED or PEER; OK: there is none. */
+enum duct_err stream_in_closes(struct stream_pipe *sp);
 
 /* Parses what was read, and ends the pipe if that was all there will ever be. */
 void stream_settle(struct stream_pipe *sp);

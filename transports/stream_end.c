@@ -55,8 +55,8 @@ enum duct_err stream_broken(struct stream_pipe *sp, int error)
         stream_pull_all(sp);
         sp->in->breaking = false;
         why = stream_ended(sp->stream);
-        if (why == DUCT_OK && stream_in_closes(sp))
-            why = DUCT_ECLOSED;
+        if (why == DUCT_OK)
+            why = stream_in_closes(sp);
     }
     if (why == DUCT_OK)
         /* Not TIMEOUT where the kernel gave the peer up: to callers that says to try again. */

@@ -24,6 +24,12 @@ void stream_corrupt(struct stream_pipe *sp)
     di_pipe_end(&sp->pipe, di_fail(DUCT_ECORRUPT, "%s", reason));
 }
 
+/* What the pipe ends with by that good-bye: the peer closed in order, or gave us up for another reason. */
+static enum duct_err told_by(const struct di_close *close)
+{
+    return close->err == DUCT_ECLOSED ? DUCT_ECLOSED : DUCT_EPEER;
+}
+
 /* The peer said good-bye: CLOSED, or what it found wrong with us. */
 static void take_close(struct stream_pipe *sp, const unsigned char *payload, size_t size)
 {
@@ -38,7 +44,7 @@ static void take_close(struct stream_pipe *sp, const unsigned char *payload, siz
     stream->close_code = close.code;
     memcpy(stream->close_text, close.text, sizeof(stream->close_text));
     stream_unlock(stream);
-    enum duct_err why = close.err == DUCT_ECLOSED ? DUCT_ECLOSED : DUCT_EPEER;
+    enum duct_err why = told_by(&close);
     stream_end(stream, why);
     di_pipe_end(&sp->pipe, why);
 }
@@ -263,24 +269,26 @@ void stream_pull_all(struct stream_pipe *sp)
     }
 }
 
-bool stream_in_closes(struct stream_pipe *sp)
+enum duct_err stream_in_closes(struct stream_pipe *sp)
 {
     struct stream_in *in = sp->in;
     struct di_frame frame;
+    struct di_close close;
 
     if (in->block != NULL || in->buffer == NULL)
-        return false;
+        return DUCT_OK;
     for (size_t at = in->begin; in->end - at >= DI_WIRE_HEADER;) {
         if (di_wire_get(&frame, in->buffer->bytes + at, &sp->stream->rules) != DUCT_OK)
-            return false;
+            return DUCT_OK;
         size_t size = DI_WIRE_HEADER + di_wire_padded(frame.size);
         if (size > in->end - at)
-            return false; /* a good-bye without its reason is none yet */
+            return DUCT_OK; /* a good-bye without its reason is none yet */
+        const unsigned char *payload = in->buffer->bytes + at + DI_WIRE_HEADER;
         if (frame.type == DI_FRAME_CLOSE)
-            return true;
+            return di_close_get(&close, payload, frame.size) == DUCT_OK ? told_by(&close) : DUCT_OK;
         at += size;
     }
-    return false;
+    return DUCT_OK;
 }
 
 void stream_settle(struct stream_pipe *sp)

@@ -439,7 +439,8 @@ void stream_pipe_close(struct duct_pipe *pipe, uint32_t code, const char *text)
         sp->in->discarding = true;
         stream_pull_all(sp);
     }
-    stream_send_close(sp, DUCT_ECLOSED, code, text);
+    /* Whom we gave up may be there all the same, and is not to take that for an orderly end. */
+    stream_send_close(sp, pipe->end, code, text);
     stream_end(sp->stream, DUCT_ECLOSED);
     /* Nobody posts any more; what was posted refers to this handle. */
     di_context_run_posts(context);

@@ -70,8 +70,9 @@ static void is_frozen(struct side *s)
     struct duct_msg end;
 
     take(s, 100, 1);
-    /* Many a question lies before the good-bye, and nobody takes the answers any more. */
-    GIVES(s, duct_recv(s->pipe, &end, SOON), DUCT_ECLOSED);
+    /* Many a question lies before the good-bye, and nobody takes the answers any more. Who gave us up did not close in
+     * order, or one that reconnects would not come back. */
+    GIVES(s, duct_recv(s->pipe, &end, SOON), has_heartbeat(s) ? DUCT_EPEER : DUCT_ECLOSED);
 }
 
 CONFORMS_PROCESS(heartbeat_of_a_frozen_peer, 0, 0, "heartbeat=10ms&heartbeat_missed=20",

@@ -11,9 +11,9 @@
 #define BACK   .talking = SIM_BACK, .messages = 60, .size = 3000
 #define BOTH   .talking = SIM_BOTH, .messages = 30, .size = 2000
 
-#define COMES_BACK                                                              \
-    .comes_back = true, .dial = "?wait_listener=1&reconnect=1&heartbeat=500ms", \
-    .talking = SIM_CALLS, .messages = 40, .size = 3000, .way = SIM_WAY_COPY
+#define JUDGES "?wait_listener=1&reconnect=1&heartbeat=500ms"
+#define COMES_BACK \
+    .comes_back = true, .talking = SIM_CALLS, .messages = 40, .size = 3000, .way = SIM_WAY_COPY
 
 #define ANY_WAY .way = SIM_WAYS
 #define BROKEN  SIM_MAY(DUCT_EPEER)
@@ -163,8 +163,15 @@ const struct sim_scenario sim_scenarios[] = {
                 .dial_may = SIM_MAY(DUCT_ECANCELED)}},
 
     /* Peers that are lost, and come back. */
-    {"comes back from a reset", .plan = {LINE}, .script = {COMES_BACK, .outages = 1}},
-    {"comes back again and again", .plan = {LINE}, .script = {COMES_BACK, .outages = 12}},
+    {"comes back from a reset", .plan = {LINE},
+     .script = {COMES_BACK, .dial = JUDGES, .outages = 1}},
+    {"comes back again and again", .plan = {LINE},
+     .script = {COMES_BACK, .dial = JUDGES, .outages = 12}},
+
+    {"given up though it was there, and back",
+     .plan = {LINE, TRAP(DI_SIM_STALL, TO_LISTENER, 9000), .stall_ns = 4 * S},
+     .script = {COMES_BACK, .listen = "?heartbeat=300ms&heartbeat_missed=2", .harm = true,
+                .dial = "?reconnect=1&wait_listener=1", .end_must = SIM_MAY(DUCT_OK)}},
 
     /* With programs of their own (scenario_plays.c). */
     {"nobody listens", .play = sim_play_nobody},

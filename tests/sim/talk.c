@@ -108,10 +108,7 @@ static void check_end(struct sim_world *world, const struct sim_talk *talk, enum
               "ended with %s, which says to try again", duct_err_text(own->end));
     SIM_CHECK(&who, own->end != DUCT_ECORRUPT, "corrupt, between two honest peers");
     if (own->end == DUCT_ECLOSED) {
-        /* Who runs short of something itself closes what is left in order. */
-        bool short_of =
-            other->end == DUCT_ELIMIT || other->end == DUCT_ENOMEMORY || other->end == DUCT_EOS;
-        SIM_CHECK(&who, other->closed || short_of, "was told of a close that was none");
+        SIM_CHECK(&who, other->closed, "was told of a close that was none");
         SIM_CHECK(&who, own->code == other->code && strcmp(own->text, other->text) == 0,
                   "was told %u \"%s\" instead of %u \"%s\"", own->code, own->text, other->code,
                   other->text);
