@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,7 +20,8 @@
 #include <sanitizer/lsan_interface.h>
 #endif
 
-/* Longer than any world takes: a program that spins inside the library hangs, and does not come back to be judged. */
+/* Of the processor's time, more than any world takes: a program that spins inside the library hangs, and does not come back
+ * to be judged. */
 #define HANGS_S 20
 
 static uint64_t current;
@@ -90,7 +92,9 @@ static bool leaks(uint64_t seed)
 
 static bool explore(uint64_t seed, bool twice, bool trace)
 {
-    alarm(HANGS_S);
+    const struct itimerval limit = {.it_value = {.tv_sec = HANGS_S}};
+
+    setitimer(ITIMER_PROF, &limit, NULL);
     struct outcome first = play(seed, trace);
     if (!first.good || leaks(seed))
         return false;
@@ -133,7 +137,7 @@ int main(int argc, char **argv)
         } else
             return fprintf(stderr, "sim_explore: what is %s?\n", argv[i]), 2;
     }
-    signal(SIGALRM, hung);
+    signal(SIGPROF, hung);
     for (seed = from; good && (hours > 0 || seed <= to); seed++) {
         good = explore(seed, twice, trace);
         if (hours > 0 && seconds(CLOCK_MONOTONIC) - begun > hours * 3600)
