@@ -70,13 +70,18 @@ static void begin_meeting(struct dial *dial)
 
 static void address_failed(struct dial *dial, int error)
 {
-    const char *name = dial->addresses[dial->at].name;
+    const struct stream_address *address = &dial->addresses[dial->at];
+    const char *name = address->name;
 
     if (error == ECONNREFUSED || error == ENOENT)
         dial->result = di_fail(DUCT_ENOTFOUND,
                                "nobody listens at %s; start the listener first, or dial with "
                                "wait_listener=1",
                                name);
+    else if (address->at.ss_family != AF_UNIX && (error == EACCES || error == EPERM))
+        dial->result =
+            di_fail(DUCT_EDENIED,
+                    "connecting to %s: a route or a firewall of this machine forbids it", name);
     else
         dial->result = di_fail_os(error, "connecting to %s", name);
     snprintf(dial->detail, sizeof(dial->detail), "%s", duct_err_detail());

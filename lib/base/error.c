@@ -142,6 +142,8 @@ static const struct cause causes[] = {
     {EADDRINUSE, DUCT_EINUSE, ""},
     {ENOENT, DUCT_ENOTFOUND, ""},
     {ECONNREFUSED, DUCT_ENOTFOUND, ""},
+    {ENETUNREACH, DUCT_EOS, "; check the address, and this machine's link and routes"},
+    {EHOSTUNREACH, DUCT_EOS, "; check the address, and that the other machine is up"},
 };
 
 static const struct cause *cause_of(int errnum)
