@@ -8,7 +8,7 @@
 /* The cases of one scheme. */
 struct scheme {
     const char *name, *raw;
-    const char *call, *spin;
+    const char *call, *spin, *busy;
     const char *large[2]; /* whichever is fastest */
     const char *small[3];
 };
@@ -18,12 +18,14 @@ static const struct scheme schemes[] = {
      "base.unix",
      "duct.uds.call",
      "duct.uds.spin",
+     "duct.uds.busy",
      {"duct.uds.carried", "duct.uds.loaned"},
      {"duct.uds.stream", "duct.uds.batch", "duct.uds.more"}},
     {"tcp",
      "base.tcp",
      "duct.tcp.call",
      "duct.tcp.spin",
+     "duct.tcp.busy",
      {"duct.tcp.carried", "duct.tcp.loaned"},
      {"duct.tcp.stream", "duct.tcp.batch", "duct.tcp.more"}},
 };
@@ -31,21 +33,21 @@ static const struct scheme schemes[] = {
 static void pingpong_bars(struct bars *bars, const struct results *results,
                           const struct scheme *scheme)
 {
-    static const struct {
+    const struct {
         enum bench_place place;
-        bool spins;
+        const char *subject;
         double limit;
         const char *text, *baseline;
-    } rows[] = {{BENCH_PAIR, false, 1.1, "asleep, two CPUs", "pingpong"},
-                {BENCH_SAME, false, 1.1, "asleep, one CPU", "pingpong"},
-                {BENCH_PAIR, true, 1.2, "spinning", "spin"}};
+    } rows[] = {{BENCH_PAIR, scheme->call, 1.1, "asleep, two CPUs", "pingpong"},
+                {BENCH_SAME, scheme->call, 1.1, "asleep, one CPU", "pingpong"},
+                {BENCH_PAIR, scheme->spin, 1.2, "spinning", "spin"},
+                {BENCH_PAIR, scheme->busy, 1.2, "the loop busy", "spin"}};
     static const size_t sizes[] = {64, 1024};
     char cell[REPORT_CELL];
 
     for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
         for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-            double ratio = results_ratio(results, rows[r].spins ? scheme->spin : scheme->call,
-                                         sizes[i], rows[r].place);
+            double ratio = results_ratio(results, rows[r].subject, sizes[i], rows[r].place);
             struct bar *bar = bars_add(bars, ratio, false, rows[r].limit, "x");
             bar_text(bar->what, "%s ping-pong, %s, %s", scheme->name, rows[r].text,
                      report_size(cell, sizes[i]));

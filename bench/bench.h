@@ -71,7 +71,7 @@ struct bench_geometry {
     unsigned slots;
     size_t max_msg;
     size_t pool;
-    const char *wait;
+    const char *wait; /* of the pipe; or "busy": of its context, which looks before it sleeps */
 };
 
 struct bench_run {

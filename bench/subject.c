@@ -11,6 +11,9 @@
 
 #define URL_BYTES 192
 
+/* Longer than an answer takes: neither side sleeps. */
+#define BUSY_NS (200 * DUCT_MICROSECOND)
+
 struct url {
     char text[URL_BYTES];
     size_t length;
@@ -41,6 +44,12 @@ static void add_address(struct url *url, const char *scheme)
         add(url, "tcp://127.0.0.1:%u", channel_free_port());
 }
 
+/* The context looks before it sleeps, and not the pipe. */
+static bool is_busy(const struct bench_geometry *geometry)
+{
+    return geometry->wait != NULL && strcmp(geometry->wait, "busy") == 0;
+}
+
 bool subject_setup(struct bench_run *run)
 {
     static struct url url; /* one run at a time */
@@ -56,7 +65,7 @@ bool subject_setup(struct bench_run *run)
     if (geometry->pool != 0)
         add(&url, "&pool=%zu", geometry->pool);
     if (geometry->wait != NULL)
-        add(&url, "&wait=%s", geometry->wait);
+        add(&url, "&wait=%s", is_busy(geometry) ? "park" : geometry->wait);
     /* What a socket did not take at once leaves before its pipe is closed. */
     if (run->what->scheme != NULL)
         add(&url, "&linger=5s");
@@ -87,15 +96,21 @@ bool subject_fail(struct subject *side, const char *call, enum duct_err err)
 struct subject subject_open(struct bench_run *run, bool is_first)
 {
     struct subject side = {.size = run->size};
-    bool well;
+    struct duct_context_options busy = DUCT_CONTEXT_OPTIONS_INIT;
+    struct duct_options options = DUCT_OPTIONS_INIT;
+    bool well = true;
 
     if (run->what->backend != NULL && setenv("DUCT_IO", run->what->backend, 1) != 0)
         _exit(6);
-    if (is_first)
-        well = subject_ok(&side, "listen", duct_listen(&side.listener, run->own, NULL)) &&
+    busy.spin_ns = BUSY_NS;
+    if (is_busy(&run->what->geometry))
+        well = subject_ok(&side, "context", duct_context_open(&side.context, &busy));
+    options.context = side.context;
+    if (well && is_first)
+        well = subject_ok(&side, "listen", duct_listen(&side.listener, run->own, &options)) &&
                subject_ok(&side, "accept", duct_accept(side.listener, &side.pipe, SUBJECT_WAIT_NS));
-    else
-        well = subject_ok(&side, "dial", duct_dial(&side.pipe, run->own, NULL));
+    else if (well)
+        well = subject_ok(&side, "dial", duct_dial(&side.pipe, run->own, &options));
     if (!well)
         _exit(6);
     return side;
@@ -115,6 +130,7 @@ void subject_close(struct subject *side, struct bench_run *run, bool is_first, b
 
     duct_pipe_close(side->pipe);
     duct_listener_close(side->listener);
+    duct_context_close(side->context);
     if (is_first)
         bench_check(run, right);
     else if (!right)

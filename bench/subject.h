@@ -24,6 +24,7 @@ enum {
 #define SUBJECT_WAIT_NS (5 * DUCT_SECOND)
 
 struct subject {
+    struct duct_context *context;   /* NULL: the thread's own */
     struct duct_listener *listener; /* NULL on the side that dialled */
     struct duct_pipe *pipe;
     size_t size;

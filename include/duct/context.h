@@ -32,14 +32,20 @@ struct duct_context_options {
     void *user;                     /* handed to on_event, and to those below */
     duct_event_fn *on_state_change; /* called instead of on_event for STATE; NULL: on_event is */
     duct_event_fn *on_error;        /* likewise for ERROR */
+    int64_t
+        spin_ns; /* how long every wait of the context's looks for news before it sleeps, whatever it waits for:
+                        a wake-up saved for a CPU that is kept busy so long; up to 1 s; 0: not at all */
 };
+
+/* The most that spin_ns may be. */
+#define DUCT_CONTEXT_SPIN_MAX DUCT_SECOND
 
 #define DUCT_CONTEXT_OPTIONS_INIT DUCT_SIZED(struct duct_context_options)
 
 /*
  * Opens a context owned by the calling thread. options may be NULL. Does not block. Close it with
  * duct_context_close(). Errors: NOTSUP (the backend asked for is not allowed here; AUTO would have
- * fallen back), LIMIT, NOMEMORY.
+ * fallen back), INVALID (spin_ns), LIMIT, NOMEMORY.
  */
 DUCT_API enum duct_err duct_context_open(struct duct_context **context,
                                          const struct duct_context_options *options) DUCT_NODISCARD;

@@ -66,6 +66,10 @@ static enum duct_err read_options(struct duct_context_options *o,
                        "DUCT_CONTEXT_OPTIONS_INIT",
                        given->size);
     memcpy(o, given, given->size < sizeof(*o) ? given->size : sizeof(*o));
+    if (o->spin_ns < 0 || o->spin_ns > DUCT_CONTEXT_SPIN_MAX)
+        return di_fail(DUCT_EINVAL,
+                       "duct_context_open: spin_ns is %lld; expected nanoseconds, at most %lld",
+                       (long long)o->spin_ns, (long long)DUCT_CONTEXT_SPIN_MAX);
     return DUCT_OK;
 }
 
@@ -77,6 +81,7 @@ enum duct_err di_context_open_over(struct duct_context **context, struct di_io *
     if (made == NULL)
         return di_fail(DUCT_ENOMEMORY, "no memory for a context");
     made->io = io;
+    di_io_spin(io, options->spin_ns);
     atomic_init(&made->thread, di_thread_self());
     di_list_init(&made->pipes);
     di_list_init(&made->listeners);

@@ -97,6 +97,14 @@ void di_due_expire_at(struct di_due *due, int64_t now)
     }
 }
 
+int64_t di_due_until_spun(const struct di_due *due, int64_t deadline, int64_t spin_ns)
+{
+    int64_t enough = di_clock_now() + spin_ns;
+
+    deadline = di_due_until(due, deadline);
+    return deadline < enough ? deadline : enough;
+}
+
 enum duct_err di_due_export(struct di_due *due)
 {
     if (due->fd >= 0)

@@ -56,6 +56,9 @@ static inline int64_t di_due_until(const struct di_due *due, int64_t deadline)
     return first != NULL && first->deadline < deadline ? first->deadline : deadline;
 }
 
+/* When a wait until deadline that looks for spin_ns before it sleeps has looked enough. */
+int64_t di_due_until_spun(const struct di_due *due, int64_t deadline, int64_t spin_ns);
+
 /* Makes the timerfd; DUCT_OK if it is there already. */
 enum duct_err di_due_export(struct di_due *due) DUCT_NODISCARD;
 

@@ -240,14 +240,29 @@ static enum duct_err look(struct epoll_loop *l, int64_t deadline)
     return DUCT_OK;
 }
 
+/* Asks until something is there, or for as long as the options say. */
+static enum duct_err spin(struct epoll_loop *l, int64_t deadline)
+{
+    int64_t until = di_due_until_spun(&l->due, deadline, l->io.spin_ns);
+    enum duct_err err;
+
+    do {
+        err = look(l, 0);
+    } while (err == DUCT_OK && !anything(l) && di_clock_now() < until);
+    return err;
+}
+
 static enum duct_err collect(struct epoll_loop *l, int64_t deadline)
 {
+    bool spins = l->io.spin_ns > 0 && deadline != 0;
+
     di_due_expire(&l->due);
     for (;;) {
         bool idle = !anything(l);
-        enum duct_err err = look(l, idle ? deadline : 0);
+        enum duct_err err = idle && spins ? spin(l, deadline) : look(l, idle ? deadline : 0);
         if (err)
             return err;
+        spins = false; /* once a wait */
         di_due_expire(&l->due);
         if (!idle || anything(l) || deadline == 0)
             return DUCT_OK;

@@ -146,7 +146,8 @@ struct di_io_backend {
 /* First member of every backend's own struct. */
 struct di_io {
     const struct di_io_backend *backend;
-    uint32_t can; /* DI_IO_CAN_…; see di_io_fd() */
+    uint32_t can;    /* DI_IO_CAN_…; see di_io_fd() */
+    int64_t spin_ns; /* how long a wait looks before it sleeps; see di_io_spin() */
 };
 
 extern const struct di_io_backend di_io_uring;
@@ -200,6 +201,13 @@ static inline void di_io_forget(struct di_io *io, struct di_io_op *op)
 static inline enum duct_err di_io_wait(struct di_io *io, int64_t deadline)
 {
     return io->backend->wait(io, deadline);
+}
+
+/* From now on a wait looks again and again, for up to so many nanoseconds, before it sleeps. 0, as at first: it
+ * sleeps at once. The simulation, whose time passes only in sleep, takes no notice. */
+static inline void di_io_spin(struct di_io *io, int64_t spin_ns)
+{
+    io->spin_ns = spin_ns;
 }
 
 static inline int64_t di_io_now(struct di_io *io)

@@ -22,6 +22,9 @@
 /* How often wait may return with completions at hand and leave entries unsubmitted. */
 enum { PUT_OFF_MAX = 8 };
 
+/* Looks at the queues between two looks at the clock: about as long as one of those takes. */
+enum { LOOKS = 32 };
+
 /* How often a submission that the kernel has no memory for is tried again. */
 enum { TRIES_MAX = 100 };
 
@@ -307,8 +310,35 @@ enum duct_err di_uring_enter(struct uring *u, int64_t deadline)
     return err == DUCT_EAGAIN ? DUCT_OK : err;
 }
 
+/* Looks at what is shared with the kernel, which says there whether it has to be entered: a look is a few loads. */
+static enum duct_err look(struct uring *u, bool *found)
+{
+    enum duct_err err = di_ring_must_enter(&u->ring) ? di_ring_enter(&u->ring, 0) : DUCT_OK;
+
+    di_uring_harvest(u);
+    *found = anything(u);
+    return err == DUCT_EAGAIN ? DUCT_OK : err;
+}
+
+/* Looks until something is there, or for as long as the options say. */
+static enum duct_err spin(struct uring *u, int64_t deadline)
+{
+    int64_t until = di_due_until_spun(&u->due, deadline, u->io.spin_ns);
+    bool found = false;
+    enum duct_err err = flush(u);
+
+    err = err == DUCT_EAGAIN ? DUCT_OK : err;
+    do {
+        for (int i = 0; i < LOOKS && !found && err == DUCT_OK; i++)
+            err = look(u, &found);
+    } while (!found && err == DUCT_OK && di_clock_now() < until);
+    return err;
+}
+
 static enum duct_err collect(struct uring *u, int64_t deadline)
 {
+    bool spins = u->io.spin_ns > 0 && deadline != 0;
+
     di_uring_harvest(u);
     di_due_expire(&u->due);
     for (;;) {
@@ -319,9 +349,11 @@ static enum duct_err collect(struct uring *u, int64_t deadline)
         bool idle = !anything(u);
         if (!must_enter(u, idle, deadline))
             return DUCT_OK;
-        enum duct_err err = di_uring_enter(u, idle ? deadline : 0);
+        enum duct_err err =
+            idle && spins ? spin(u, deadline) : di_uring_enter(u, idle ? deadline : 0);
         if (err)
             return err;
+        spins = false; /* once a wait */
         di_uring_harvest(u);
         di_due_expire(&u->due);
         if (!idle || anything(u) || deadline == 0)

@@ -78,6 +78,7 @@ int di_uring_fd(struct di_io *io)
     di_uring_recall(u);
     recall_own(u);
     io->can = 0;
+    di_io_spin(epoll, io->spin_ns);
     u->epoll = epoll;
     for (struct di_io_op *op; (op = di_uring_next_recalled(u)) != NULL;) {
         if (op->canceling)
