@@ -22,43 +22,76 @@
  * written first.
  */
 
-/* How long to wait for the other side to receive before looking whether it waits for us to. */
-#define DELIVER_NS (DUCT_SECOND / 20)
+/* How often to look for what the other side still sends, while it takes what was sent to it. */
+#define DROP_NS (20 * DUCT_MILLISECOND)
 
-/* Waits until the other side has received what was sent. It may be leaving as well, and wait for the same: what it
- * sent beyond what we wanted is thrown away, as a close would. */
-static void deliver(const struct cat_loop *loop, const struct cat_session *session)
+/* How the other side closed: 0 if in order. */
+static int closed_code(const struct cat_loop *loop, const struct cat_session *session)
 {
-    int64_t since = cli_now();
+    struct duct_pipe_info info = DUCT_PIPE_INFO_INIT;
+    const struct cat_options *options = loop->options;
+    enum duct_err err = duct_pipe_info(session->pipe, &info);
+    int code = err == DUCT_OK && info.close_code != CAT_REASON_DONE ? CLI_CLOSED : CLI_OK;
+
+    if (code != CLI_OK || (options->verbose && info.close_text[0] != '\0'))
+        cli_say("the other side closed %s: %s", options->url,
+                info.close_text[0] != '\0' ? info.close_text : "it gave a code, but no words");
+    return code;
+}
+
+/* Throws away what the other side still sends, a batch at most. True if there was something. */
+static bool drop_some(struct duct_pipe *pipe)
+{
+    struct duct_msg msg;
+    size_t dropped = 0;
+
+    while (dropped < CAT_BATCH && duct_recv(pipe, &msg, 0) == DUCT_OK) {
+        enum duct_err ignored = duct_msg_release(&msg);
+        (void)ignored;
+        dropped++;
+    }
+    return dropped > 0;
+}
+
+/*
+ * Waits until the other side has taken what was sent: only then is it delivered, as the exit code says. Who closes
+ * first, in order, has. It may be leaving as well, and wait for the same: what it still sends is thrown away, as a
+ * close would, and its word comes behind that.
+ */
+static int delivered(const struct cat_loop *loop, const struct cat_session *session)
+{
+    const struct cat_options *options = loop->options;
+    int64_t start = cli_now();
     enum duct_err err;
 
     do {
-        struct duct_msg unwanted;
-        err = duct_pipe_drain(session->pipe, DELIVER_NS);
-        while ((err == DUCT_ETIMEOUT || err == DUCT_EAGAIN) &&
-               duct_recv(session->pipe, &unwanted, 0) == DUCT_OK) {
-            enum duct_err ignored = duct_msg_release(&unwanted);
-            (void)ignored;
-        }
-    } while ((err == DUCT_ETIMEOUT || err == DUCT_EAGAIN) &&
-             (loop->options->timeout_ns == DUCT_FOREVER ||
-              cli_now() - since < loop->options->timeout_ns));
+        err = duct_pipe_drain(session->pipe, drop_some(session->pipe) ? 0 : DROP_NS);
+        if (cli_signal() != 0)
+            return CLI_SIGNAL + cli_signal();
+    } while ((err == DUCT_EAGAIN || err == DUCT_ETIMEOUT) &&
+             (options->timeout_ns == DUCT_FOREVER || cli_now() - start < options->timeout_ns));
+    if (err == DUCT_OK)
+        return CLI_OK;
+    if (err == DUCT_ECLOSED)
+        return closed_code(loop, session);
+    cli_say("whether the other side of %s has taken everything is not known: %s", options->url,
+            duct_err_text(err));
+    return cli_exit_of(err);
 }
 
 void cat_session_close(struct cat_loop *loop, struct cat_session *session, enum cat_reason reason,
                        int code, const char *text)
 {
-    /* Sent means delivered, as far as this program's exit code says; to a durable pipe it means kept. Others wait
-     * meanwhile, so not where there are others. A message that was sent can be received after the close, too. */
-    bool delivers = reason == CAT_REASON_DONE && session->end == DUCT_OK && !session->durable &&
-                    !loop->options->keep;
+    /* To a durable pipe, sent means kept. Others wait meanwhile, so not where there are others. */
+    bool delivers = reason == CAT_REASON_DONE && session->end == DUCT_OK && code == CLI_OK &&
+                    !session->durable && !loop->options->keep;
 
-    if (delivers)
-        deliver(loop, session);
+    if (delivers && (code = delivered(loop, session)) == CLI_TIMEOUT) {
+        reason = CAT_REASON_IDLE;
+        text = "it did not take everything in time";
+    }
     duct_pipe_close_with(session->pipe, reason, text, 0);
     session->pipe = NULL;
-    if (delivers && cli_signal() != 0)
-        code = CLI_SIGNAL + cli_signal();
     if (session->in.filled && !loop->options->quiet)
         cli_say("%zu bytes of the input were read but could not be sent any more",
                 session->in.loan.size);
@@ -71,16 +104,11 @@ void cat_session_close(struct cat_loop *loop, struct cat_session *session, enum 
 /* The pipe has ended, and everything that came before is written. */
 static void ended(struct cat_loop *loop, struct cat_session *session)
 {
-    struct duct_pipe_info info = DUCT_PIPE_INFO_INIT;
     const struct cat_options *options = loop->options;
     int code = cli_exit_of(session->end);
 
     if (session->end == DUCT_ECLOSED) {
-        enum duct_err err = duct_pipe_info(session->pipe, &info);
-        code = err == DUCT_OK && info.close_code != CAT_REASON_DONE ? CLI_CLOSED : CLI_OK;
-        if (code != CLI_OK || (options->verbose && info.close_text[0] != '\0'))
-            cli_say("the other side closed %s: %s", options->url,
-                    info.close_text[0] != '\0' ? info.close_text : "it gave a code, but no words");
+        code = closed_code(loop, session);
     } else if (session->end == DUCT_EPEER && session->in.told && session->out.ended) {
         code = CLI_OK; /* both had said all they had to say */
     } else {

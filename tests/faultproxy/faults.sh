@@ -52,9 +52,14 @@ broken()
 {
 	begins "$1" got.up up
 	begins "$1" got.down down
-	# Whoever did not get everything knows it. Whether the other got it a sender is not told at its end.
-	[ "$listened" != 0 ] || same_file "$1: the listener says that all is well" up got.up
-	[ "$dialed" != 0 ] || same_file "$1: the dialer says that all is well" down got.down
+	# Whoever did not get everything knows it, and so does whoever sent what did not get there.
+	local which
+	for which in listener dialer; do
+		[ $which = listener ] && status=$listened || status=$dialed
+		[ "$status" = 0 ] || continue
+		same_file "$1: the $which says that all is well" up got.up
+		same_file "$1: the $which says that all is well" down got.down
+	done
 	[ "$dialed" = 0 ] || [ -s said.dial ] || die "$1: the dialer has no words for status $dialed"
 	[ "$listened" = 0 ] || [ -s said.listen ] || die "$1: the listener has no words for status $listened"
 }
@@ -85,6 +90,7 @@ for scheme in tcp uds; do
 			through "--timeout 500ms" --$fault $at --direction up
 			broken "$scheme: $fault at $at"
 			[ "$listened" != 0 ] || die "$scheme: $fault at $at: the listener noticed nothing"
+			[ "$dialed" != 0 ] || die "$scheme: $fault at $at: the dialer noticed nothing"
 		done
 	done
 done
