@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "transports/stream_zc.h"
+
 /* The life of a connection and of its handles: opened, split in two, asked about, freed. */
 
 /* The lock is taken again by what answers a frame that was found while something was being sent. */
@@ -27,8 +29,10 @@ enum duct_err stream_open(struct stream **out, int fd, const struct stream_schem
 {
     struct stream *stream = calloc(1, sizeof(*stream));
 
-    if (stream == NULL)
+    if (stream == NULL || !stream_zc_open(&stream->zc, options->zerocopy_min)) {
+        free(stream);
         return di_fail(DUCT_ENOMEMORY, "no memory for a stream");
+    }
     atomic_init(&stream->refs, 1);
     init_lock(&stream->lock);
     stream->scheme = scheme;
@@ -59,6 +63,7 @@ void stream_release(struct stream *stream, struct di_io *io)
     stream->discarded += stream->queue.bytes > 0;
     di_sendq_fini(&stream->queue);
     stream_loans_fini(&stream->loans);
+    stream_zc_give(stream->zc);
     di_io_close_socket(io, stream->out_fd);
     di_io_close_socket(io, stream->fd);
     pthread_mutex_destroy(&stream->lock);
@@ -182,6 +187,7 @@ static void stats(struct duct_pipe *pipe, struct duct_pipe_stats *all)
         all->full_ring = sp->stream->full;
         all->refused_too_big = sp->stream->too_big;
         all->dropped_unsent = sp->stream->discarded;
+        stream_zc_stats(sp->stream->zc, all);
     }
     if (sp->in != NULL) {
         all->received_msgs = sp->in->msgs;

@@ -56,6 +56,8 @@ struct stream_loan {
     uint32_t next; /* in the list of free ones, from 1; 0: none */
 };
 
+struct stream_zc;
+
 struct stream_loans {
     struct di_msg_owner owner; /* first */
     struct stream *stream;
@@ -98,7 +100,8 @@ struct stream {
     _Atomic uint32_t acked;    /* messages the peer's program has taken */
     _Atomic uint64_t answered; /* by the last ACK: so many, and STREAM_ANSWERED; 0: none came */
     struct stream_loans loans;
-    size_t need; /* bytes that the last refused call needed in the queue */
+    struct stream_zc *zc; /* what is sent without a copy, or NULL: nothing is */
+    size_t need;          /* bytes that the last refused call needed in the queue */
 
     /* The end. */
     _Atomic uint32_t ended; /* enum duct_err */

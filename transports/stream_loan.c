@@ -4,13 +4,17 @@
 #include <stdlib.h>
 
 #include "transports/stream_out.h"
+#include "transports/stream_zc.h"
 
 /* Messages that the program fills in place: a table of chunks with room for a header before and padding behind. */
 
 /* A chunk with room for a message where asked, its header before and its padding behind it. */
-static struct di_chunk *loan_chunk(size_t size, size_t align, unsigned char **data)
+static struct di_chunk *loan_chunk(struct stream *stream, size_t size, size_t align,
+                                   unsigned char **data)
 {
-    struct di_chunk *chunk = di_chunk_alloc(DI_WIRE_HEADER + size + DI_WIRE_ALIGN + align);
+    size_t all = DI_WIRE_HEADER + size + DI_WIRE_ALIGN + align;
+    struct di_chunk *chunk =
+        stream_zc_fits(stream->zc, size) ? stream_zc_alloc(stream->zc, all) : di_chunk_alloc(all);
 
     if (chunk == NULL)
         return NULL;
@@ -57,10 +61,10 @@ enum duct_err stream_pipe_loan(struct duct_pipe *pipe, size_t size, size_t align
     /* The chunk that lay here last, if it fits: a steady stream of loans allocates nothing. */
     if (loan->chunk == NULL || loan->capacity < size || ((uintptr_t)loan->data & (align - 1))) {
         unsigned char *data;
-        struct di_chunk *chunk = loan_chunk(size, align, &data);
+        struct di_chunk *chunk = loan_chunk(stream, size, align, &data);
         if (chunk == NULL)
             return di_fail(DUCT_ENOMEMORY, "no memory for a loan of %zu bytes", size);
-        free(loan->chunk);
+        di_chunk_free(loan->chunk);
         loan->chunk = chunk;
         loan->data = data;
         loan->capacity = size;
@@ -101,8 +105,8 @@ struct stream_loan *stream_find_loan(struct stream_loans *loans, const struct du
 
 void stream_give_back(struct stream_loans *loans, struct stream_loan *loan)
 {
-    if (loan->capacity > KEEP_MAX) {
-        free(loan->chunk);
+    if (loan->capacity > KEEP_MAX || stream_zc_is_read(loan->chunk)) {
+        di_chunk_free(loan->chunk);
         loan->chunk = NULL;
     }
     loan->next = loans->free;
@@ -127,6 +131,6 @@ static enum duct_err discard(struct di_msg_owner *owner, struct duct_msg *msg)
 void stream_loans_fini(struct stream_loans *loans)
 {
     for (uint32_t i = 0; i < loans->count; i++)
-        free(loans->table[i].chunk);
+        di_chunk_free(loans->table[i].chunk);
     free(loans->table);
 }

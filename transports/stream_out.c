@@ -5,6 +5,7 @@
 
 #include "transports/stream_loan.h"
 #include "transports/stream_out.h"
+#include "transports/stream_zc.h"
 
 /*
  * What leaves a stream. A message goes to the kernel at once, by one system call without a copy, unless
@@ -34,16 +35,30 @@ static struct di_frame data_frame(struct stream_pipe *sp, size_t size, uint64_t 
                              .whole = (uint32_t)size};
 }
 
+/* The front of the queue: without a copy where it lies so that it may be. */
+static int64_t send_front(struct stream_pipe *sp)
+{
+    struct stream *stream = sp->stream;
+    struct di_io *io = sp->pipe.context->io;
+    struct iovec pieces[PIECES_MAX];
+    struct di_chunk *front = di_sendq_front(&stream->queue);
+
+    pieces[0] = (struct iovec){front->at, front->left};
+    int64_t done = stream_zc_send(stream->zc, io, stream->fd, front, &pieces[0]);
+    if (done != -EOPNOTSUPP)
+        return done;
+    uint32_t count = di_sendq_pieces(&stream->queue, pieces, PIECES_MAX);
+    return di_io_try_send(io, stream->fd, pieces, count);
+}
+
 /* All that the kernel takes of the queue; false once the socket is of no use any more. */
 static bool drain_queue(struct stream_pipe *sp, enum duct_err *err)
 {
     struct stream *stream = sp->stream;
-    struct iovec pieces[PIECES_MAX];
 
     stream->held_back = false;
     while (stream->queue.bytes > 0) {
-        uint32_t count = di_sendq_pieces(&stream->queue, pieces, PIECES_MAX);
-        int64_t done = di_io_try_send(sp->pipe.context->io, stream->fd, pieces, count);
+        int64_t done = send_front(sp);
         if (done == -EAGAIN)
             return true;
         if (done < 0) {
@@ -320,13 +335,16 @@ static enum duct_err put_chunk(struct stream_pipe *sp, struct stream_loan *loan,
                                bool more)
 {
     struct stream *stream = sp->stream;
+    struct di_io *io = sp->pipe.context->io;
     struct iovec piece = {loan->data - DI_WIRE_HEADER, size};
     int64_t done = 0;
 
     if (size <= COPY_MAX + DI_WIRE_HEADER && (more || stream->queue.bytes > 0))
         return put(sp, &piece, 1, size, more);
     if (stream->queue.bytes == 0 && !more) {
-        done = di_io_try_send(sp->pipe.context->io, stream->fd, &piece, 1);
+        done = stream_zc_send(stream->zc, io, stream->fd, loan->chunk, &piece);
+        if (done == -EOPNOTSUPP)
+            done = di_io_try_send(io, stream->fd, &piece, 1);
         if (done == (int64_t)size)
             return DUCT_OK;
         if (done < 0 && done != -EAGAIN)

@@ -125,6 +125,9 @@ struct duct_options {
                                         some 100 for each message; 0: nothing, a send waits or gives AGAIN */
     uint32_t pipes_max; /* [pipes] uds, tcp: most pipes of a listener, open or waiting for accept;
                                          who dials past that is refused, in words; 1 Mi */
+    uint64_t
+        zerocopy_min; /* [zerocopy] tcp: loaned messages of so many bytes and more are sent without a copy, on
+                                         io_uring, while the kernel makes none either: duct(7); 0: none are */
 };
 
 #define DUCT_OPTIONS_INIT DUCT_SIZED(struct duct_options)

@@ -42,6 +42,12 @@ struct duct_pipe_stats {
                                   than were lost, and more by those whose taking was not heard of */
     uint64_t
         lost_received; /* arrived in a session that ended, and not received when the next one ended */
+    uint64_t
+        zerocopy_sends; /* sends that the kernel took without a copy, with the option zerocopy */
+    uint64_t
+        zerocopy_copied; /* of those, the ones it says it copied later after all, as to a peer on
+                                  the same machine */
+    uint64_t zerocopy_refused; /* sends for which it, or the loop, could not: copied at once */
 };
 
 #define DUCT_PIPE_STATS_INIT DUCT_SIZED(struct duct_pipe_stats)

@@ -50,6 +50,7 @@ const struct di_option di_option_table[] = {
     {"attempts", DI_KIND_COUNT, FIELD(attempts_max), 0, UINT32_MAX, 0, NULL},
     {"downtime_buffer", DI_KIND_SIZE, FIELD(downtime_bytes_max), 0, SIZE_LIMIT, 0, NULL},
     {"pipes", DI_KIND_COUNT, FIELD(pipes_max), 1, MIB, MIB, NULL},
+    {"zerocopy", DI_KIND_SIZE, FIELD(zerocopy_min), 0, GIB, 0, NULL},
 };
 
 _Static_assert(sizeof di_option_table / sizeof di_option_table[0] <= DI_OPTION_ROWS_MAX,

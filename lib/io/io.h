@@ -2,6 +2,7 @@
 #ifndef DI_IO_IO_H
 #define DI_IO_IO_H
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -77,7 +78,10 @@ enum {
     DI_IO_FAILED = -2 /* the descriptor or word cannot be waited for; or see error */
 };
 
-enum { DI_IO_CAN_WORD = 1u << 0 };
+enum {
+    DI_IO_CAN_WORD = 1u << 0,
+    DI_IO_CAN_HOLD = 1u << 1 /* di_io_send_held() */
+};
 
 /* Most pieces of one operation: what every kernel takes (IOV_MAX). */
 #define DI_IO_PIECES_MAX 1024u
@@ -121,6 +125,20 @@ struct di_io_op {
     int result;
 };
 
+/* How memory comes back that the loop held. */
+enum di_io_released {
+    DI_IO_UNCOPIED, /* nobody reads it any more */
+    DI_IO_COPIED,   /* likewise; the kernel had copied it after all */
+    DI_IO_ABANDONED /* the loop goes, and the kernel may read it still: it may be unmapped, and not written */
+};
+
+/* Memory that the kernel reads after the call that gave it: the caller's record of it, which lives until release(). */
+struct di_io_hold {
+    /* Called once, inside any call on the loop, which it must not call. A wait does not end by it. */
+    void (*release)(struct di_io_hold *hold, enum di_io_released how);
+    struct di_list node; /* the backend's */
+};
+
 /* One backend. di_io_* below only forward to it. */
 struct di_io_backend {
     const char *name; /* "uring", "epoll", "sim" */
@@ -135,6 +153,8 @@ struct di_io_backend {
     int (*fd)(struct di_io *io);
     enum duct_err (*adopt)(struct di_io *io);
     int64_t (*try_send)(struct di_io *io, int fd, const struct iovec *pieces, uint32_t count);
+    int64_t (*send_held)(struct di_io *io, int fd, const struct iovec *piece,
+                         struct di_io_hold *hold, bool *held); /* NULL: it never can */
     int64_t (*try_recv)(struct di_io *io, int fd, const struct iovec *pieces, uint32_t count);
     int (*try_accept)(struct di_io *io, int fd);
     int (*open_socket)(struct di_io *io, int family);
@@ -241,6 +261,21 @@ static inline int64_t di_io_try_send(struct di_io *io, int fd, const struct iove
                                      uint32_t count)
 {
     return io->backend->try_send(io, fd, pieces, count);
+}
+
+/*
+ * As di_io_try_send() of one piece, but the kernel does not copy it: it reads the bytes where they lie, when it sends
+ * them, and may do so again until the peer has them. Meanwhile they must not change. *held: the loop has the
+ * hold, whatever was returned, and will call its release(), or has done so already; else it stays the caller's.
+ * -EOPNOTSUPP, also where the loop has not DI_IO_CAN_HOLD: nothing was sent, and not for want of room; send otherwise.
+ */
+static inline int64_t di_io_send_held(struct di_io *io, int fd, const struct iovec *piece,
+                                      struct di_io_hold *hold, bool *held)
+{
+    *held = false;
+    if (!(io->can & DI_IO_CAN_HOLD))
+        return -EOPNOTSUPP;
+    return io->backend->send_held(io, fd, piece, hold, held);
 }
 
 static inline int64_t di_io_try_recv(struct di_io *io, int fd, const struct iovec *pieces,

@@ -7,6 +7,7 @@ target_sources(duct_lib PRIVATE
   io/timer.c
   io/transfer.c
   io/uring.c
+  io/uring_held.c
   io/uring_recall.c
   io/uring_transfer.c
   io/wake.c

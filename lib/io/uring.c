@@ -42,6 +42,10 @@ static void land(struct uring *u, const struct io_uring_cqe *cqe)
             u->woken = true;
         return;
     }
+    if (cqe->user_data & OF_HOLD) {
+        di_uring_land_held(u, cqe);
+        return;
+    }
     struct di_io_op *op = (struct di_io_op *)(uintptr_t)(cqe->user_data & ~(uint64_t)OF_CALL);
     int result = cqe->res;
     if (cqe->user_data & OF_CALL) {
@@ -95,7 +99,7 @@ void di_uring_harvest(struct uring *u)
  * The one policy for a kernel that takes nothing: make room by harvesting, which is what EBUSY
  * waits for, let others run, which may give memory back, and in the end give up.
  */
-static enum duct_err flush(struct uring *u)
+enum duct_err di_uring_flush(struct uring *u)
 {
     enum duct_err err = DUCT_OK;
     for (int i = 0; i < TRIES_MAX && di_ring_queued(&u->ring) > 0; i++) {
@@ -116,14 +120,14 @@ struct io_uring_sqe *di_uring_next_entry(struct uring *u)
     struct io_uring_sqe *sqe = di_ring_next(&u->ring);
     if (sqe != NULL)
         return sqe;
-    (void)flush(u); /* its failure shows as no room, and again in wait */
+    (void)!di_uring_flush(u); /* its failure shows as no room, and again in wait */
     return di_ring_next(&u->ring);
 }
 
 struct io_uring_sqe *di_uring_next_pair(struct uring *u)
 {
     if (di_ring_queued(&u->ring) + 2 > u->ring.entries)
-        (void)flush(u);
+        (void)!di_uring_flush(u);
     return di_ring_queued(&u->ring) + 2 > u->ring.entries ? NULL : di_ring_next(&u->ring);
 }
 
@@ -282,7 +286,7 @@ static int64_t limit_sleep(struct uring *u, int64_t until)
 static enum duct_err sleep_near(struct uring *u, int64_t timeout)
 {
     unsigned seen = di_ring_taken(&u->ring);
-    enum duct_err err = flush(u);
+    enum duct_err err = di_uring_flush(u);
     di_uring_harvest(u);
     if (err || u->near == NULL || di_ring_taken(&u->ring) != seen)
         return err == DUCT_EAGAIN ? DUCT_OK : err; /* the caller loops until its deadline */
@@ -306,7 +310,7 @@ enum duct_err di_uring_enter(struct uring *u, int64_t deadline)
     if (err != DUCT_EAGAIN)
         return err;
     di_uring_harvest(u);
-    err = flush(u);
+    err = di_uring_flush(u);
     return err == DUCT_EAGAIN ? DUCT_OK : err;
 }
 
@@ -325,7 +329,7 @@ static enum duct_err spin(struct uring *u, int64_t deadline)
 {
     int64_t until = di_due_until_spun(&u->due, deadline, u->io.spin_ns);
     bool found = false;
-    enum duct_err err = flush(u);
+    enum duct_err err = di_uring_flush(u);
 
     err = err == DUCT_EAGAIN ? DUCT_OK : err;
     do {
@@ -400,6 +404,7 @@ static void uring_close(struct di_io *io)
         di_due_put(&u->due, op, DI_IO_CANCELED);
     while (di_due_run(&u->due))
         continue; /* what done() submits now is canceled too */
+    di_uring_abandon(u);
     if (u->epoll != NULL)
         di_io_close(u->epoll);
     di_ring_close(&u->ring);
@@ -426,10 +431,13 @@ static enum duct_err uring_open(struct di_io **io)
     }
     u->io.backend = &di_io_uring;
     u->io.can = di_ring_knows(&u->ring, DI_OP_FUTEX_WAIT) ? DI_IO_CAN_WORD : 0;
+    u->io.can |= di_ring_knows(&u->ring, IORING_OP_SEND_ZC) ? DI_IO_CAN_HOLD : 0;
     /* SOCKET came with the same release, and can be asked for. */
     u->may = di_ring_knows(&u->ring, IORING_OP_SOCKET) ? URING_POLL_FIRST : 0;
+    u->may |= URING_ZC_USAGE; /* until it says otherwise: it cannot be asked for */
     di_list_init(&u->flying);
     di_list_init(&u->recalled);
+    di_list_init(&u->holds);
     di_due_init(&u->due);
     *io = &u->io;
     return DUCT_OK;
@@ -448,6 +456,7 @@ const struct di_io_backend di_io_uring = {
     .fd = di_uring_fd,
     .adopt = di_uring_adopt,
     .try_send = di_transfer_send,
+    .send_held = di_uring_send_held,
     .try_recv = di_transfer_recv,
     .try_accept = di_transfer_accept,
     .open_socket = di_transfer_open,

@@ -12,7 +12,8 @@
 
 /*
  * What the files of the io_uring backend share: uring.c, which submits and waits, and uring_recall.c, which
- * takes everything back for another loop or another thread, and uring_transfer.c, which moves bytes.
+ * takes everything back for another loop or another thread, uring_transfer.c, which moves bytes, and uring_held.c,
+ * which sends them without a copy.
  */
 
 /* Numbers that are no operation's address. */
@@ -22,9 +23,14 @@ enum { OF_CANCEL = 0, OF_WAKE = 1, OF_ALARM = 2 };
 enum { OF_CALL = 4 };
 _Static_assert(_Alignof(struct di_io_op) >= 8, "an address leaves room for OF_CALL");
 
+/* In the number of a send without a copy, beside its hold's address. */
+enum { OF_HOLD = 2 };
+_Static_assert(_Alignof(struct di_io_hold) >= 8, "an address leaves room for OF_HOLD");
+
 /* What the kernel knows, beyond what every loop needs. */
 enum {
-    URING_POLL_FIRST = 1u << 0 /* a receive may begin by waiting (5.19) */
+    URING_POLL_FIRST = 1u << 0, /* a receive may begin by waiting (5.19) */
+    URING_ZC_USAGE = 1u << 1    /* a send without a copy can say whether it was one (6.2) */
 };
 
 struct uring {
@@ -45,9 +51,13 @@ struct uring {
     struct __kernel_timespec alarm_in;
     unsigned put_off;
     bool woken;
-    bool cut_some;   /* a CALL in flight has not sent everything */
-    bool wake_armed; /* the poll of the wake's eventfd is queued or in the kernel */
-    bool recalling;  /* what the kernel cancels although nobody asked is recalled */
+    struct di_list holds;       /* struct di_io_hold: what the kernel may still read */
+    struct di_io_hold *sending; /* of the send whose answer is awaited, or NULL */
+    int sent;                   /* the answer */
+    bool sent_held;             /* and the loop has its hold */
+    bool cut_some;              /* a CALL in flight has not sent everything */
+    bool wake_armed;            /* the poll of the wake's eventfd is queued or in the kernel */
+    bool recalling;             /* what the kernel cancels although nobody asked is recalled */
 };
 
 static inline struct uring *di_uring_of(struct di_io *io)
@@ -84,6 +94,18 @@ void di_uring_land_cut(struct di_io_op *op, int result);
 
 /* What the kernel's answer to one of the four means. */
 int di_uring_transfer_result(struct di_io_op *op, int result);
+
+/* An answer to a send without a copy, or the news that nobody reads its memory any more. */
+void di_uring_land_held(struct uring *u, const struct io_uring_cqe *cqe);
+
+/* The loop, or its ring, goes: gives all holds back as they are. */
+void di_uring_abandon(struct uring *u);
+
+int64_t di_uring_send_held(struct di_io *io, int fd, const struct iovec *piece,
+                           struct di_io_hold *hold, bool *held);
+
+/* Gives the kernel everything that is queued; EAGAIN: it has no room, or no memory, for a while. */
+enum duct_err di_uring_flush(struct uring *u) DUCT_NODISCARD;
 
 /* Moves completions to due; no system call, and nobody is called. */
 void di_uring_harvest(struct uring *u);

@@ -77,6 +77,7 @@ int di_uring_fd(struct di_io *io)
         return -1;
     di_uring_recall(u);
     recall_own(u);
+    di_uring_abandon(u);
     io->can = 0;
     di_io_spin(epoll, io->spin_ns);
     u->epoll = epoll;
@@ -95,6 +96,7 @@ int di_uring_fd(struct di_io *io)
 /* What was recalled goes on in another ring. */
 static void move_to(struct uring *u, const struct di_ring *fresh)
 {
+    di_uring_abandon(u);
     di_ring_close(&u->ring);
     u->ring = *fresh;
     u->wake_armed = false;

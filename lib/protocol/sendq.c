@@ -24,7 +24,7 @@ void di_sendq_fini(struct di_sendq *queue)
     while (!di_list_empty(&queue->chunks)) {
         struct di_chunk *chunk = chunk_of(queue->chunks.next);
         di_list_remove(&chunk->link);
-        free(chunk);
+        di_chunk_free(chunk);
     }
     queue->bytes = 0;
 }
@@ -39,7 +39,16 @@ struct di_chunk *di_chunk_alloc(size_t size)
     chunk->at = (unsigned char *)(chunk + 1);
     chunk->left = 0;
     chunk->spare = size;
+    chunk->gone = NULL;
     return chunk;
+}
+
+void di_chunk_free(struct di_chunk *chunk)
+{
+    if (chunk != NULL && chunk->gone != NULL)
+        chunk->gone(chunk);
+    else
+        free(chunk);
 }
 
 bool di_sendq_copy(struct di_sendq *queue, const struct iovec *pieces, uint32_t count, size_t skip)
@@ -101,6 +110,6 @@ void di_sendq_advance(struct di_sendq *queue, size_t bytes)
         if (first->left > 0)
             break;
         di_list_remove(&first->link);
-        free(first);
+        di_chunk_free(first);
     }
 }

@@ -18,9 +18,10 @@
 /* Memory for bytes, allocated with them; one owner at a time. */
 struct di_chunk {
     struct di_list link;
-    unsigned char *at; /* the first byte not yet sent */
-    size_t left;       /* bytes from there */
-    size_t spare;      /* bytes that could be added behind them */
+    unsigned char *at;                    /* the first byte not yet sent */
+    size_t left;                          /* bytes from there */
+    size_t spare;                         /* bytes that could be added behind them */
+    void (*gone)(struct di_chunk *chunk); /* instead of free(); NULL: free() */
 };
 
 struct di_sendq {
@@ -39,8 +40,11 @@ static inline bool di_sendq_room(const struct di_sendq *queue, size_t size)
            (queue->bytes < queue->limit && size <= queue->limit - queue->bytes);
 }
 
-/* An empty chunk with room for size bytes; NULL if there is no memory. Ends as a free(). */
+/* An empty chunk with room for size bytes; NULL if there is no memory. */
 struct di_chunk *di_chunk_alloc(size_t size);
+
+/* Its owner needs it no more. NULL is allowed. */
+void di_chunk_free(struct di_chunk *chunk);
 
 /* Appends all of the pieces but their first skip bytes. False, and nothing changed: no memory. */
 bool di_sendq_copy(struct di_sendq *queue, const struct iovec *pieces, uint32_t count, size_t skip);
@@ -50,6 +54,13 @@ void di_sendq_link(struct di_sendq *queue, struct di_chunk *chunk);
 
 /* The front of the queue, in up to max pieces: how many. Valid until it is changed at the front. */
 uint32_t di_sendq_pieces(const struct di_sendq *queue, struct iovec *pieces, uint32_t max);
+
+/* The first chunk, or NULL. */
+static inline struct di_chunk *di_sendq_front(const struct di_sendq *queue)
+{
+    return di_list_empty(&queue->chunks) ? NULL
+                                         : di_container(queue->chunks.next, struct di_chunk, link);
+}
 
 /* So many bytes of the front have gone. */
 void di_sendq_advance(struct di_sendq *queue, size_t bytes);
