@@ -27,7 +27,8 @@ if(DUCT_SANITIZE)
 endif()
 if(DUCT_COVERAGE)
   # Counted atomically: without, threads lose counts, and some end up negative.
-  target_compile_options(duct_flags INTERFACE --coverage -O0 -fprofile-update=atomic)
+  target_compile_options(duct_flags INTERFACE --coverage -O0 -fprofile-update=atomic
+    "$<$<COMPILE_LANGUAGE:C>:SHELL:-include ${CMAKE_SOURCE_DIR}/tests/coverage.h>")
   target_link_options(duct_flags INTERFACE --coverage)
 endif()
 target_link_libraries(duct_flags INTERFACE Threads::Threads)

@@ -4,8 +4,8 @@
 #        fuzz/campaign.sh --report
 # Fuzzes every target (or those named) in turn, a slice of SECONDS each, SLICES times round, and may be
 # called again: what was found and counted stays in found/ of the build tree. --report says for each target
-# how long it ran in all, what it executed and reached, and how long before its end the last new edge came
-# (to the slice). Fails if a target crashed or hung. Needs the build of the preset fuzz, in build/fuzz or
+# how many seconds of a processor it had in all (not of the clock: it may share the machine), what it
+# executed and reached, and how long before its end the last new edge came (to the slice). Fails if a target crashed or hung. Needs the build of the preset fuzz, in build/fuzz or
 # where DUCT_FUZZ_BUILD says; with --afl, of the preset afl, in build/afl, for AFL++ over the same targets.
 # DUCT_FUZZ_RUN is put in front of each slice, such as "nice -n 19".
 set -euo pipefail
@@ -17,7 +17,7 @@ mode=run
 case ${1:-} in
 --afl) engine=afl; tree=${DUCT_FUZZ_BUILD:-build/afl}; shift ;;
 --report) mode=report ;;
--* | '') sed -n '3,10s/^# //p' "$0"; exit 2 ;;
+-* | '') sed -n '3,11s/^# //p' "$0"; exit 2 ;;
 esac
 found=$tree/found
 read -r -a front <<<"${DUCT_FUZZ_RUN:-}"
@@ -31,6 +31,16 @@ all_targets()
 	done
 }
 
+# Seconds of a processor that a command had, into spent; its own status.
+timed() # file for its output, command
+{
+	local out=$1 status=0 TIMEFORMAT='%U %S'
+	shift
+	{ time "${front[@]}" "$@" >"$out" 2>&1; } 2>"$found/time" || status=$?
+	spent=$(awk '{ printf "%d", $1 + $2 + 0.5 }' "$found/time")
+	return "$status"
+}
+
 # One line for each slice: seconds, executions, edges, crashed or not.
 slice_libfuzzer() # target, seconds
 {
@@ -39,8 +49,8 @@ slice_libfuzzer() # target, seconds
 		-artifact_prefix="$found/$target-")
 	mkdir -p "$found/$target"
 	[ ! -e "fuzz/$target.dict" ] || arguments+=(-dict="fuzz/$target.dict")
-	"${front[@]}" "$tree/bin/fuzz_$target" "${arguments[@]}" "$found/$target" "fuzz/corpus/$target" >"$log" 2>&1 || crashed=yes
-	printf '%s %s %s %s\n' "$seconds" \
+	timed "$log" "$tree/bin/fuzz_$target" "${arguments[@]}" "$found/$target" "fuzz/corpus/$target" || crashed=yes
+	printf '%s %s %s %s\n' "$spent" \
 		"$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1)" \
 		"$(sed -nE 's/^#[0-9]+.* cov: ([0-9]+).*/\1/p' "$log" | tail -n 1)" "$crashed" >>"$found/$target.slices"
 }
@@ -53,14 +63,14 @@ slice_afl() # target, seconds
 	[ ! -d "$out/default" ] || from=-
 	[ ! -e "fuzz/$target.dict" ] || words=(-x "fuzz/$target.dict")
 	AFL_SKIP_CPUFREQ=1 AFL_NO_AFFINITY=1 AFL_NO_UI=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_AUTORESUME=1 \
-		"${front[@]}" afl-fuzz -V "$seconds" -t 10000 "${words[@]}" -i "$from" -o "$out" -- \
-		"$tree/bin/fuzz_$target" >"$found/$target.log" 2>&1 || crashed=yes
+		timed "$found/$target.log" afl-fuzz -V "$seconds" -t 10000 "${words[@]}" -i "$from" -o "$out" -- \
+		"$tree/bin/fuzz_$target" || crashed=yes
 	grep -q '^saved_crashes *: 0$' "$stats" && grep -q '^saved_hangs *: 0$' "$stats" || crashed=yes
 	# Executions are counted over all resumed runs; a slice's are what came on top.
 	local before=0 now
 	[ ! -e "$found/$target.slices" ] || before=$(awk '{ n += $2 } END { print n + 0 }' "$found/$target.slices")
 	now=$(sed -n 's/^execs_done *: //p' "$stats")
-	printf '%s %s %s %s\n' "$seconds" "$((now > before ? now - before : now))" \
+	printf '%s %s %s %s\n' "$spent" "$((now > before ? now - before : now))" \
 		"$(sed -n 's/^edges_found *: //p' "$stats")" "$crashed" >>"$found/$target.slices"
 }
 
@@ -82,7 +92,7 @@ if [ "$mode" = report ]; then
 	report afl "${tree%/*}/afl/found"
 	exit
 fi
-[ $# -ge 2 ] || { sed -n '3,10s/^# //p' "$0"; exit 2; }
+[ $# -ge 2 ] || { sed -n '3,11s/^# //p' "$0"; exit 2; }
 seconds=$1
 slices=$2
 shift 2

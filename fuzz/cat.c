@@ -20,9 +20,13 @@
 #define BYTES_MAX 4096u
 #define MSGS_MAX  (BYTES_MAX + 1)
 
+/* With this byte of the input the pipe's other end dies. */
+#define DEAD 0xed
+
 struct duct_pipe {
     struct input *in;
     bool open; /* takes everything from now on */
+    bool durable, dead;
     unsigned char bytes[BYTES_MAX];
     size_t sizes[MSGS_MAX];
     size_t count, used;
@@ -39,7 +43,16 @@ static unsigned loans;
 
 static bool refuses(struct duct_pipe *pipe)
 {
-    return !pipe->open && pipe->in->left > 0 && input_byte(pipe->in) % 4 == 0;
+    uint8_t word = pipe->open || pipe->in->left == 0 ? 1 : input_byte(pipe->in);
+
+    pipe->dead |= word == DEAD;
+    return pipe->dead || word % 4 == 0;
+}
+
+/* Full for now, or gone for good. */
+static enum duct_err refusal(const struct duct_pipe *pipe)
+{
+    return pipe->dead ? DUCT_EPEER : DUCT_EAGAIN;
 }
 
 static void take(struct duct_pipe *pipe, const void *data, size_t size)
@@ -54,7 +67,7 @@ static void take(struct duct_pipe *pipe, const void *data, size_t size)
 enum duct_err duct_msg_loan(struct duct_pipe *pipe, size_t size, struct duct_msg *msg)
 {
     if (refuses(pipe))
-        return DUCT_EAGAIN;
+        return refusal(pipe);
     *msg = (struct duct_msg){.data = malloc(size), .size = size};
     FUZZ_CHECK(msg->data != NULL && ++loans <= 2);
     return DUCT_OK;
@@ -73,7 +86,7 @@ enum duct_err duct_send(struct duct_pipe *pipe, struct duct_msg *msg, int64_t ti
 {
     FUZZ_CHECK(timeout_ns == 0);
     if (refuses(pipe))
-        return DUCT_EAGAIN;
+        return refusal(pipe);
     take(pipe, msg->data, msg->size);
     return duct_msg_discard(msg);
 }
@@ -84,7 +97,7 @@ enum duct_err duct_write_batch(struct duct_pipe *pipe, const struct duct_view *v
     FUZZ_CHECK(timeout_ns == 0 && count >= 1 && count <= CAT_BATCH);
     *done = 0;
     if (refuses(pipe))
-        return DUCT_EAGAIN;
+        return refusal(pipe);
     size_t most = pipe->open ? count : 1 + input_byte(pipe->in) % count;
     while (*done < most) {
         take(pipe, views[*done].data, views[*done].size);
@@ -98,16 +111,19 @@ enum duct_err duct_write(struct duct_pipe *pipe, const void *data, size_t size, 
 {
     FUZZ_CHECK(data == NULL && size == 0 && tag == CAT_END_TAG && timeout_ns == 0);
     if (refuses(pipe))
-        return DUCT_EAGAIN;
+        return refusal(pipe);
     pipe->told = true;
     return DUCT_OK;
 }
 
-/* One that is not durable: the end is told at once. */
+/* A durable one has nobody to tell the end to, as long as the input says so. */
 enum duct_err duct_pipe_info(struct duct_pipe *pipe, struct duct_pipe_info *info)
 {
-    (void)pipe;
     FUZZ_CHECK(info->durable == 0);
+    bool away = pipe->durable && refuses(pipe) && !pipe->dead;
+
+    info->durable = pipe->durable;
+    info->state = away ? DUCT_STATE_DISCONNECTED : DUCT_STATE_CONNECTED;
     return DUCT_OK;
 }
 
@@ -219,7 +235,8 @@ static void drive(struct cat_loop *loop, struct cat_session *session, int feed,
     struct input *in = session->pipe->in;
     size_t fed = 0;
 
-    for (unsigned step = 0; !session->in.told && closed_for == CAT_REASON_DONE; step++) {
+    for (unsigned step = 0;
+         !session->in.told && closed_for == CAT_REASON_DONE && session->end == DUCT_OK; step++) {
         /* Each refusal costs a byte of input, so that this ends. */
         FUZZ_CHECK(step < 8 * BYTES_MAX);
         session->pipe->open = in->left == 0;
@@ -236,10 +253,24 @@ static void drive(struct cat_loop *loop, struct cat_session *session, int feed,
         session->wants = 0;
         while (closed_for == CAT_REASON_DONE && cat_input_pump(loop, session))
             continue;
-        FUZZ_CHECK(session->in.told || closed_for != CAT_REASON_DONE || session->wants != 0);
+        FUZZ_CHECK(session->in.told || closed_for != CAT_REASON_DONE || session->wants != 0 ||
+                   session->end != DUCT_OK);
     }
     if (feed >= 0)
         close(feed);
+}
+
+static void check_all(const struct duct_pipe *pipe, unsigned from, enum cat_mode mode,
+                      const uint8_t *bytes, size_t size, const struct cat_options *options)
+{
+    uint64_t count = options->count ? options->count : UINT64_MAX;
+
+    if (from == FROM_FOLDER || from == FROM_NOWHERE)
+        FUZZ_CHECK(pipe->count == 0 && pipe->told == (from == FROM_NOWHERE));
+    else if (mode == CAT_RAW)
+        check_raw(pipe, bytes, size, options->chunk, count);
+    else
+        FUZZ_CHECK(check_parsed(pipe, mode, bytes, size, options->chunk, count) != pipe->told);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -261,19 +292,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     given = given < in.left ? given : in.left;
     in.at += given;
     in.left -= given;
-    model = (struct duct_pipe){.in = &in};
+    model = (struct duct_pipe){.in = &in, .durable = how & 64};
     closed_for = CAT_REASON_DONE;
     loans = 0;
     int fd = open_source(from, bytes, given, &feed);
     cat_input_open(&session.in, fd, mode, &options);
     drive(&loop, &session, feed, bytes, given);
-    if (from == FROM_FOLDER || from == FROM_NOWHERE)
-        FUZZ_CHECK(model.count == 0 && model.told == (from == FROM_NOWHERE));
-    else if (mode == CAT_RAW)
-        check_raw(&model, bytes, given, options.chunk, options.count ? options.count : UINT64_MAX);
+    FUZZ_CHECK(session.end == DUCT_OK || model.dead);
+    if (session.end == DUCT_OK)
+        check_all(&model, from, mode, bytes, given, &options);
     else
-        FUZZ_CHECK(check_parsed(&model, mode, bytes, given, options.chunk,
-                                options.count ? options.count : UINT64_MAX) != model.told);
+        cat_session_close(&loop, &session, CAT_REASON_FAILED, CLI_FAILED, "the peer died");
     FUZZ_CHECK(loans == 0);
     free(session.in.buffer);
     if (fd >= 0)

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "fuzz/input.h"
 #include "tests/shm/durable_book.h"
 
@@ -7,7 +10,10 @@
  * in order, so that what is deep inside is reached too; what is accepted must then be sound: every message
  * within its slots or its block, no block twice, no mark outside.
  *
- *   input: how many messages, then changes of (which, where, how many, bytes), to the end
+ * Whoever looks from outside, as shmreap does, sees the same in files, also in shorter ones.
+ *
+ *   input: how many messages, and what is looked at from outside (see examine()); then changes of (which, where,
+ *   how many, bytes), to the end
  */
 #define START (UINT64_MAX - 3)
 
@@ -74,6 +80,38 @@ static void check_pair(const struct di_durable_copy *own, const struct di_durabl
         FUZZ_CHECK(scan.tail == received);
 }
 
+/* A file with what the book says, size bytes of it. */
+static int file_of(const struct book *book, uint64_t size)
+{
+    static int files[2] = {-1, -1};
+    int *fd = &files[book - books];
+
+    if (*fd < 0)
+        *fd = memfd_create("fuzz-durable", MFD_CLOEXEC);
+    FUZZ_CHECK(*fd >= 0 && ftruncate(*fd, (off_t)size) == 0);
+    if (size > sizeof(book->bytes))
+        size = sizeof(book->bytes);
+    FUZZ_CHECK(pwrite(*fd, book->bytes, size, 0) == (ssize_t)size);
+    return *fd;
+}
+
+/* how: 4 both ends, 8 only the first; 16 the file is shorter than its header says, 32 larger than any. */
+static void examine(uint8_t how)
+{
+    uint64_t whole = books[0].geometry.header.outbox_bytes;
+    uint64_t size = how & 16 ? whole / 2 : how & 32 ? UINT64_C(1) << 30 : whole;
+    struct di_durable_facts facts;
+    int other = how & 4 ? file_of(&books[1], whole) : -1;
+
+    if ((how & 12) == 0)
+        return;
+    if (di_durable_examine(&facts, file_of(&books[0], size), size, other, whole) != DUCT_OK)
+        return;
+    FUZZ_CHECK(size == whole && strnlen(facts.name, sizeof(facts.name)) < sizeof(facts.name));
+    FUZZ_CHECK(facts.undelivered <= facts.slots);
+    FUZZ_CHECK(facts.undelivered_bytes <= facts.undelivered * facts.max_msg);
+}
+
 /* A pair in order: messages of every kind, some received, one released out of order. */
 static void make_pair(uint8_t count)
 {
@@ -96,7 +134,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct di_durable_copy copies[2];
     bool good[2];
 
-    make_pair(input_byte(&in));
+    uint8_t how = input_byte(&in);
+    make_pair(how);
     while (in.left > 0) {
         struct book *book = &books[input_byte(&in) & 1];
         size_t at = input_u16(&in) % book->geometry.header.outbox_bytes;
@@ -105,6 +144,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             here = book->geometry.header.outbox_bytes - at;
         input_bytes(&in, book->bytes + at, here);
     }
+    examine(how);
     for (int i = 0; i < 2; i++)
         good[i] = book_copy(&copies[i], &books[i]) == DUCT_OK;
     if (good[0] && good[1]) {

@@ -86,6 +86,23 @@ static void check_again(const struct di_options *first)
     di_options_fini(&second);
 }
 
+/* A copy has lists and paths of its own, which say the same. */
+static void check_copy(const struct di_options *first)
+{
+    struct di_options copy;
+
+    FUZZ_CHECK(di_options_copy(&copy, first) == DUCT_OK);
+    FUZZ_CHECK((copy.o.allow_uids == NULL) == (first->o.allow_uids == NULL));
+    FUZZ_CHECK((copy.o.dir == NULL) == (first->o.dir == NULL));
+    if (first->o.allow_uids != NULL)
+        FUZZ_CHECK(copy.o.allow_uids != first->o.allow_uids &&
+                   memcmp(copy.o.allow_uids, first->o.allow_uids,
+                          first->o.allow_uid_count * sizeof(uint32_t)) == 0);
+    if (first->o.dir != NULL)
+        FUZZ_CHECK(copy.o.dir != first->o.dir && strcmp(copy.o.dir, first->o.dir) == 0);
+    di_options_fini(&copy);
+}
+
 /*
  * Options as a program gives them, any bytes in each, and an address that may say otherwise. An input of this
  * kind begins with a byte that no address has.
@@ -109,6 +126,8 @@ static void given_options(struct input *in)
     if (how & 1)
         given.options.size = sizeof(given.options);
     given.options.context = NULL;
+    if (how & 16)
+        given.bytes[sizeof(given.options) + how / 32] = 1; /* a field of tomorrow's */
     given.options.allow_uids = how & 2 ? uids : NULL;
     if (given.options.allow_uids != NULL && given.options.allow_uid_count <= 1024)
         given.options.allow_uid_count %= 4;
@@ -122,6 +141,7 @@ static void given_options(struct input *in)
     }
     check_values(&merged.o);
     check_again(&merged);
+    check_copy(&merged);
     di_options_fini(&merged);
 }
 
@@ -149,6 +169,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (err == DUCT_OK) {
             check_values(&merged.o);
             check_again(&merged);
+            check_copy(&merged);
             check_halves(&url, &merged.o);
             di_options_fini(&merged);
         }

@@ -15,6 +15,13 @@ static void check_close(const uint8_t *bytes, size_t size)
     size_t length = strnlen(close.text, sizeof(close.text));
     FUZZ_CHECK(length < sizeof(close.text) && plain_text(close.text, length));
     FUZZ_CHECK(close.err < DUCT_ERR_COUNT);
+    /* Written again, it is taken again, and says the same. */
+    unsigned char again[DI_CLOSE_SIZE_MAX];
+    struct di_close second;
+    size_t used = di_close_put(again, close.code, close.err, close.text);
+    FUZZ_CHECK(used <= sizeof(again) && di_close_get(&second, again, used) == DUCT_OK);
+    FUZZ_CHECK(second.code == close.code && second.err == close.err);
+    FUZZ_CHECK(strcmp(second.text, close.text) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
