@@ -56,11 +56,10 @@ static bool open_file(struct di_found *found, struct files *files, int i, bool w
     struct stat status;
 
     /* Looked at before it is opened, since opening a device is an act. */
-    if (!di_place_stat(found->place, name, &status))
-        return errno == ENOENT;
-    if (!di_found_is_ours(found, &status, S_IFREG, name))
+    bool there = di_place_stat(found->place, name, &status);
+    if (there && !di_found_is_ours(found, &status, S_IFREG, name))
         return false;
-    int fd = openat(found->place->fd, name, flags);
+    int fd = there ? openat(found->place->fd, name, flags) : -1;
     if (fd < 0 && errno == ENOENT)
         return true;
     if (fd < 0 || fstat(fd, &status) != 0) {

@@ -44,24 +44,36 @@ static void free_block(struct di_pool *pool, uint32_t index, bool at_end)
     }
 }
 
+enum duct_err di_pool_reserve(struct di_pool *pool)
+{
+    uint32_t wanted = pool->block_count + pool->geometry->blocks;
+
+    if (pool->block_room >= wanted)
+        return DUCT_OK;
+    struct di_block *blocks = realloc(pool->blocks, (size_t)wanted * sizeof(*blocks));
+    if (blocks == NULL)
+        return di_fail(DUCT_ENOMEMORY, "no memory to keep the books of %u more blocks",
+                       pool->geometry->blocks);
+    pool->blocks = blocks;
+    pool->block_room = wanted;
+    return DUCT_OK;
+}
+
 enum duct_err di_pool_add(struct di_pool *pool, unsigned char *base)
 {
     const struct di_geometry *geometry = pool->geometry;
     uint32_t first = pool->block_count;
-    struct di_block *blocks =
-        realloc(pool->blocks, (size_t)(first + geometry->blocks) * sizeof(*blocks));
+    enum duct_err err = di_pool_reserve(pool);
 
-    if (blocks == NULL)
-        return di_fail(DUCT_ENOMEMORY, "no memory to keep the books of %u more blocks",
-                       geometry->blocks);
-    pool->blocks = blocks;
+    if (err != DUCT_OK)
+        return err;
     pool->block_count = first + geometry->blocks;
     pool->segment_count++;
     for (uint32_t c = 0; c < geometry->header.class_count; c++) {
         /* In order of address: neighbours are prefetched. */
         for (uint32_t i = 0; i < geometry->header.classes[c].count; i++) {
             uint32_t in_segment = geometry->class_first[c] + i;
-            struct di_block *block = &blocks[first + in_segment];
+            struct di_block *block = &pool->blocks[first + in_segment];
 
             memset(block, 0, sizeof(*block));
             block->data = base + di_geometry_block(geometry, in_segment, &block->size);

@@ -40,6 +40,7 @@ struct di_pool {
     const struct di_geometry *geometry;
     struct di_block *blocks;
     uint32_t block_count; /* in all segments so far */
+    uint32_t block_room;  /* as many fit into blocks */
     uint32_t segment_count;
     uint32_t loaned;
     uint32_t sent;
@@ -50,6 +51,9 @@ struct di_pool {
 /* geometry must outlive the pool. No segment yet: di_pool_add(). */
 void di_pool_init(struct di_pool *pool, const struct di_geometry *geometry);
 void di_pool_fini(struct di_pool *pool);
+
+/* Makes room for the books of one more segment, so that di_pool_add() cannot fail. NOMEMORY. */
+enum duct_err di_pool_reserve(struct di_pool *pool) DUCT_NODISCARD;
 
 /* Adds the blocks of one more segment, mapped at base. NOMEMORY changes nothing. */
 enum duct_err di_pool_add(struct di_pool *pool, unsigned char *base) DUCT_NODISCARD;

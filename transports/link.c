@@ -178,6 +178,9 @@ static enum duct_err grow(struct di_sender *sender)
         .type = DI_BOOT_POOL, .value = link->pool_count, .session = link->session};
     enum duct_err err;
 
+    /* Whatever can fail comes before the announcement, which cannot be taken back. */
+    if ((err = di_pool_reserve(&sender->pool)) != DUCT_OK)
+        return err;
     err = di_segment_create(segment, "duct-pool", link->geometry.header.pool_bytes, link->huge);
     if (err != DUCT_OK)
         return err;

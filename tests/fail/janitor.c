@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/shm.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "shm/names.h"
+#include "tests/crash/space.h"
+#include "tests/descriptors.h"
+#include "tests/fail/fail.h"
+#include "tests/race/lane.h"
+#include "tests/shm/leftover_kit.h"
+
+/*
+ * A janitor looks everywhere, and removes all it may, in a machine of its own (namespaces) where there is something
+ * of every kind. In one try one call fails, the next in the next, with every error it has, for want of memory too.
+ *
+ *   - it is told: by an error in words, or as something that was not seen, or kept with a reason;
+ *   - nothing that somebody has goes, whatever the call said;
+ *   - no descriptor and no block of memory is left;
+ *   - a janitor after it, whose calls work, removes what this one left.
+ */
+static const int errors[] = {ENOMEM, ENOENT, EACCES, EMFILE, EIO,
+                             ELOOP,  EAGAIN, EINVAL, EIDRM,  ECONNREFUSED};
+
+static char home[64], temporary[64]; /* of listeners */
+static struct kit durable;
+static struct di_bound alive;
+static int attached = -1;
+
+enum { STRANGER = 4242 };
+
+/* ---- The machine ---- */
+
+static void mount_over(const char *type, const char *path)
+{
+    if (mount(type, path, type, 0, NULL) == 0)
+        return;
+    fprintf(stderr, "not allowed here: mounting %s on %s: %s\n", type, path, strerror(errno));
+    exit(77);
+}
+
+static void make_directory(const char *path, mode_t mode)
+{
+    MUST(mkdir(path, mode) == 0 || errno == EEXIST);
+    MUST(chmod(path, mode) == 0);
+}
+
+/* Becomes the first process of a machine with nothing in it. The first one of a namespace is a child. */
+static void enter_machine(void)
+{
+    int status;
+
+    space_enter(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWPID);
+    pid_t pid = fork();
+    MUST(pid >= 0);
+    if (pid > 0) {
+        MUST(waitpid(pid, &status, 0) == pid);
+        exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+    }
+    MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    mount_over("proc", "/proc");
+    mount_over("tmpfs", "/tmp");
+    mount_over("tmpfs", "/dev/shm");
+    mount_over("tmpfs", "/run");
+    MUST(chmod("/tmp", 01777) == 0 && chmod("/dev/shm", 01777) == 0);
+    make_directory("/run/user", 0755);
+    snprintf(home, sizeof(home), "/run/user/%u", (unsigned)geteuid());
+    make_directory(home, 0700);
+    strcat(home, "/duct");
+    make_directory(home, 0700);
+    snprintf(temporary, sizeof(temporary), "/tmp/duct-%u", (unsigned)geteuid());
+    make_directory(temporary, 0700);
+    snprintf(durable.path, sizeof(durable.path), "/dev/shm/duct-%u", (unsigned)geteuid());
+    make_directory(durable.path, 0700);
+    MUST(di_durable_dir_open(&durable.dir, durable.path, geteuid(), false) == DUCT_OK);
+    MUST(unsetenv("XDG_RUNTIME_DIR") == 0);
+}
+
+/* ---- What lies there ---- */
+
+static const char *path_of(const char *directory, const char *name)
+{
+    static char path[160];
+
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    return path;
+}
+
+static void leave_file(const char *directory, const char *name, const char *text, uid_t owner)
+{
+    int fd = open(path_of(directory, name), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+
+    MUST(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    MUST(owner == geteuid() || fchown(fd, owner, owner) == 0);
+    close(fd);
+}
+
+/* What a killed listener leaves. */
+static void leave_socket(const char *directory, const char *name, bool with_lock)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char lock[32];
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    MUST(snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", directory, name) > 0);
+    MUST(bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0);
+    close(fd);
+    snprintf(lock, sizeof(lock), "%s.lock", name);
+    if (with_lock)
+        leave_file(directory, lock, "", geteuid());
+}
+
+static void plant(void)
+{
+    leave_socket(home, "dead", true);
+    leave_socket(home, "bare", false);
+    leave_file(home, "half.lock", "", geteuid());
+    leave_socket(temporary, "dead", true);
+    kit_durable(&durable, "full", 3, 1);
+    kit_durable(&durable, "empty", 3, 3);
+    kit_end(&durable, "alone", DI_END_LISTEN, 2);
+    leave_file(durable.path, "bad.listen", "something", geteuid());
+    leave_file("/dev/shm", "one", "something", geteuid());
+    leave_file("/dev/shm", "sem.two", "something", geteuid());
+    make_directory("/dev/shm/qb-1-2-3-x", 0700);
+    leave_file("/dev/shm/qb-1-2-3-x", "qb-event", "something", geteuid());
+    MUST(shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600) >= 0);
+}
+
+/* What somebody has, or is not duct's to judge. */
+static void plant_for_good(void)
+{
+    MUST(di_names_bind(&alive, path_of(home, "alive"), false, 8) == DUCT_OK);
+    MUST(symlink("alive", path_of(home, "soft")) == 0);
+    make_directory(path_of(home, "folder"), 0700);
+    leave_file("/dev/shm", "held", "something", geteuid());
+    MUST(open("/dev/shm/held", O_RDONLY | O_CLOEXEC) >= 0);
+    attached = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+    MUST(attached >= 0 && shmat(attached, NULL, 0) != (void *)-1);
+    /* Another user's: as root, looked into like one's own. */
+    if (geteuid() == 0) {
+        make_directory("/tmp/duct-4242", 0700);
+        MUST(chown("/tmp/duct-4242", STRANGER, STRANGER) == 0);
+        leave_file("/tmp/duct-4242", "theirs.lock", "", STRANGER);
+    }
+}
+
+static bool there(const char *directory, const char *name)
+{
+    struct stat status;
+
+    return lstat(path_of(directory, name), &status) == 0;
+}
+
+static void nobody_was_robbed(void)
+{
+    struct shmid_ds status;
+
+    FAIL_CHECK(there(home, "alive") && there(home, "alive.lock"));
+    FAIL_CHECK(there(home, "soft") && there(home, "folder") && there("/dev/shm", "held"));
+    FAIL_CHECK(shmctl(attached, IPC_STAT, &status) == 0);
+}
+
+static void all_else_is_gone(void)
+{
+    FAIL_CHECK(!there(home, "dead") && !there(home, "dead.lock") && !there(home, "bare"));
+    FAIL_CHECK(!there(home, "half.lock") && !there(temporary, "dead") &&
+               !there(temporary, "dead.lock"));
+    FAIL_CHECK(kit_files(&durable) == 0);
+    FAIL_CHECK(!there("/dev/shm", "one") && !there("/dev/shm", "sem.two"));
+    /* An empty directory of libqb's is not looked for, and may stay. */
+    FAIL_CHECK(!there("/dev/shm/qb-1-2-3-x", "qb-event"));
+}
+
+/* ---- The janitor ---- */
+
+static bool in_words(enum duct_err err)
+{
+    return err > DUCT_OK && err < DUCT_ERR_COUNT && strlen(duct_err_detail()) > 10;
+}
+
+/* Looks once, and removes what it may. */
+static void round_of(bool foreign, bool discard)
+{
+    struct duct_janitor_options options = DUCT_JANITOR_OPTIONS_INIT;
+    struct duct_janitor *janitor;
+
+    options.foreign = foreign;
+    enum duct_err err = duct_janitor_open(&janitor, &options);
+    if (err != DUCT_OK) {
+        FAIL_CHECK(in_words(err));
+        return;
+    }
+    for (size_t i = 0; i < duct_janitor_count(janitor); i++) {
+        const struct duct_leftover *about = duct_janitor_at(janitor, i);
+        if (about->reason[0] == '\0' || about->name[0] == '\0') {
+            fprintf(stderr, "%s: %s is %s without a reason\n", fail_what(), about->path,
+                    duct_leftover_state_name(about->state));
+            exit(1);
+        }
+        if ((err = duct_janitor_remove(janitor, i, discard)) != DUCT_OK)
+            FAIL_CHECK(in_words(err));
+    }
+    for (size_t i = 0; i < duct_janitor_unseen_count(janitor); i++)
+        FAIL_CHECK(duct_janitor_unseen(janitor, i)[0] != '\0');
+    duct_janitor_close(janitor);
+}
+
+/* fresh: all of it was just left. */
+static void rounds(bool fresh)
+{
+    round_of(false, false);
+    /* What holds messages goes only if it is said so. */
+    FAIL_CHECK(!fresh || (there(durable.path, "full.listen") && there(durable.path, "full.dial")));
+    round_of(false, true);
+    round_of(true, false);
+}
+
+/* False: no call is left to fail with that error. */
+static bool one_failure(unsigned n, int error)
+{
+    plant();
+    unsigned fds = descriptors_open();
+    long blocks = fail_blocks();
+
+    fail_at(n, error);
+    rounds(true);
+    unsigned calls = fail_calls();
+    if (descriptors_open() != fds || fail_blocks() != blocks) {
+        fprintf(stderr, "%s: %u descriptors and %ld blocks more\n", fail_what(),
+                descriptors_open() - fds, fail_blocks() - blocks);
+        exit(1);
+    }
+    nobody_was_robbed();
+    rounds(false);
+    nobody_was_robbed();
+    all_else_is_gone();
+    return n <= calls;
+}
+
+int main(int argc, char **argv)
+{
+    unsigned every = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 1, tries = 0;
+
+    FAIL_CHECK(every > 0);
+    enter_machine();
+    plant_for_good();
+    one_failure(0, EIO); /* what is made once for a process is there then */
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        for (unsigned n = 1; one_failure(n, errors[i]); n += every)
+            tries++;
+    }
+    printf("%u calls failed in turn\n", tries);
+    return tries == 0;
+}
