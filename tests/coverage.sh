@@ -42,7 +42,7 @@ red=0
 ctest --test-dir "$tree" -j2 "${tests[@]}" "$@" >"$tree.ctest" 2>&1 || red=1
 sed -n -E '/^[0-9]+% tests passed/p; /^The following tests FAILED/,/^Errors/p' "$tree.ctest"
 excluded=(--exclude-unreachable-branches --exclude-throw-branches)
-gcovr --root . --object-directory "$tree" --filter "$what" "${excluded[@]}" --json-summary "$tree.json" >/dev/null
+gcovr --root . --object-directory "$tree" "$tree" --filter "$what" "${excluded[@]}" --json-summary "$tree.json" >/dev/null
 jq -r '
 	def row(f; l; lt; b; bt): "\(f)\t\(l)/\(lt)\t\(if lt > 0 then 100 * l / lt * 10 | floor / 10 else 100 end)\t\(b)/\(bt)\t\(if bt > 0 then 100 * b / bt * 10 | floor / 10 else 100 end)";
 	"file\tlines\t%\tbranches\t%",

@@ -182,6 +182,51 @@ Test(leftover, taken_over_between_the_look_and_the_removal)
     duct_janitor_close(janitor);
 }
 
+/* What a caller can get wrong, or cannot know. */
+Test(leftover, questions_that_have_no_answer)
+{
+    struct duct_janitor_options options = DUCT_JANITOR_OPTIONS_INIT;
+    struct duct_janitor *janitor = NULL;
+
+    cr_expect_eq(duct_janitor_open(NULL, &options), DUCT_EINVAL);
+    options.foreign = true;
+    options.directory = base;
+    cr_expect_eq(duct_janitor_open(&janitor, &options), DUCT_EINVAL, "foreign, and a directory");
+    options.size = 1;
+    cr_expect_eq(duct_janitor_open(&janitor, &options), DUCT_EINVAL, "no size");
+    cr_expect_eq(duct_janitor_count(NULL), 0);
+    cr_expect_null(duct_janitor_at(NULL, 0));
+    cr_expect_eq(duct_janitor_unseen_count(NULL), 0);
+    cr_expect_null(duct_janitor_unseen(NULL, 0));
+    cr_expect_eq(duct_janitor_remove(NULL, 0, true), DUCT_EINVAL);
+    duct_janitor_close(NULL);
+    janitor = look();
+    cr_expect_null(duct_janitor_at(janitor, 0));
+    cr_expect_null(duct_janitor_unseen(janitor, 0));
+    cr_expect_eq(duct_janitor_remove(janitor, 0, true), DUCT_EINVAL);
+    duct_janitor_close(janitor);
+    cr_expect_str_eq(duct_leftover_kind_name((enum duct_leftover_kind)0), "unknown");
+    cr_expect_str_eq(duct_leftover_kind_name((enum duct_leftover_kind)99), "unknown");
+    cr_expect_str_eq(duct_leftover_state_name((enum duct_leftover_state)0), "unknown");
+    cr_expect_str_eq(duct_leftover_state_name((enum duct_leftover_state)99), "unknown");
+}
+
+/* A file from the future has an age, which is none. */
+Test(leftover, ages_are_never_negative)
+{
+    struct timespec future[2] = {{.tv_sec = 1ll << 33}, {.tv_sec = 1ll << 33}};
+    size_t index;
+
+    dead_listener("dead");
+    cr_assert_eq(utimensat(AT_FDCWD, path_of("dead"), future, AT_SYMLINK_NOFOLLOW), 0);
+    cr_assert_eq(utimensat(AT_FDCWD, path_of("dead.lock"), future, 0), 0);
+    struct duct_janitor *janitor = look();
+    const struct duct_leftover *what = find(janitor, "dead", &index);
+    cr_assert_not_null(what);
+    cr_expect_eq(what->age_ns, 0);
+    duct_janitor_close(janitor);
+}
+
 /* ---- What only looks like it ---- */
 
 Test(leftover, links_are_not_followed)
