@@ -5,20 +5,24 @@
 # Fuzzes every target (or those named) in turn, a slice of SECONDS each, SLICES times round, and may be
 # called again: what was found and counted stays in found/ of the build tree. --report says for each target
 # how many seconds of a processor it had in all (not of the clock: it may share the machine), what it
-# executed and reached, and how long before its end the last new edge came (to the slice). Fails if a target crashed or hung. Needs the build of the preset fuzz, in build/fuzz or
-# where DUCT_FUZZ_BUILD says; with --afl, of the preset afl, in build/afl, for AFL++ over the same targets.
+# executed and reached, and how long before its end the last new edge came (to the slice). Fails if a target
+# crashed or hung. Needs the build of the preset fuzz, in build/fuzz or where DUCT_FUZZ_BUILD says; with
+# --afl, of the preset afl, in build/afl or where DUCT_AFL_BUILD says, for AFL++ over the same targets.
 # DUCT_FUZZ_RUN is put in front of each slice, such as "nice -n 19".
 set -euo pipefail
 cd "$(dirname "$0")/.."
 engine=libfuzzer
 tree=${DUCT_FUZZ_BUILD:-build/fuzz}
+afl_tree=${DUCT_AFL_BUILD:-build/afl}
 mode=run
 
 case ${1:-} in
---afl) engine=afl; tree=${DUCT_FUZZ_BUILD:-build/afl}; shift ;;
+--afl) engine=afl; shift ;;
 --report) mode=report ;;
 -* | '') sed -n '3,11s/^# //p' "$0"; exit 2 ;;
 esac
+libfuzzer_found=$tree/found
+[ "$engine" = libfuzzer ] || tree=$afl_tree
 found=$tree/found
 read -r -a front <<<"${DUCT_FUZZ_RUN:-}"
 
@@ -88,8 +92,8 @@ report() # engine, folder
 
 if [ "$mode" = report ]; then
 	printf '%-10s %-10s %9s %14s %8s %12s  %s\n' target engine seconds executions edges "none new for" result
-	report libfuzzer "$found"
-	report afl "${tree%/*}/afl/found"
+	report libfuzzer "$libfuzzer_found"
+	report afl "$afl_tree/found"
 	exit
 fi
 [ $# -ge 2 ] || { sed -n '3,11s/^# //p' "$0"; exit 2; }
