@@ -29,7 +29,8 @@
  *   which is stored before the application gets it: what is found below `received` after a death is
  *   marked REDELIVERED. It is released when its mark is stored, which is before the release returns, or
  *   when the low-water mark has passed it: then it never comes again. Marks allow any order of release;
- *   low-water follows them, and a mark's place is used again only when it has passed it.
+ *   low-water follows them, not past a block that its owner has yet to be given back by another thread, and a
+ *   mark's place is used again only when it has passed it.
  *
  *   A death is a point between two stores of its process, as the compiler put them, and stores that were
  *   done stay: hence release stores, where the order matters, and no flushing. That is also why the
@@ -63,6 +64,8 @@ struct di_durable_in {
     uint8_t *spans;              /* slots of the message at a position, by position & mask */
     uint64_t *cell_at;           /* position of the message that is in a cell, or a block */
     uint64_t *block_at;
+    const struct di_arrived *
+        *block_of; /* by position & mask: the block it was received in, or NULL */
     /* Where the receiver publishes what a durable pipe does not use. */
     _Atomic uint64_t consumed_unused;
     _Atomic uint64_t returned_unused;

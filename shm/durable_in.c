@@ -25,6 +25,15 @@ static void note_span(void *user, const struct di_durable_found *found)
     in->spans[found->position & in->mask] = (uint8_t)found->slots;
 }
 
+/* Another thread has marked it, and is about to give its block back: until the owner has that, the peer must not send
+ * it again. */
+static bool still_held(const struct di_durable_in *in, uint64_t position)
+{
+    const struct di_arrived *block = in->block_of[position & in->mask];
+
+    return block != NULL && block->held;
+}
+
 /* Moves low-water over what is marked, as far as `until`. True if it moved. */
 static bool follow_marks(struct di_durable_in *in, uint64_t until)
 {
@@ -32,7 +41,8 @@ static bool follow_marks(struct di_durable_in *in, uint64_t until)
 
     /* [mark] observes: the releaser, on whatever thread, is done with the message. */
     while (low != until &&
-           atomic_load_explicit(&in->marks[low & in->mask], memory_order_acquire) == low + 1)
+           atomic_load_explicit(&in->marks[low & in->mask], memory_order_acquire) == low + 1 &&
+           !still_held(in, low))
         low += in->spans[low & in->mask];
     if (low == in->low)
         return false;
@@ -109,7 +119,8 @@ enum duct_err di_durable_in_init(struct di_durable_in *in, const struct di_durab
     in->spans = calloc(in->mask + 1, 1);
     in->cell_at = calloc(cells, sizeof(uint64_t));
     in->block_at = calloc(end->peer_geometry.blocks_max, sizeof(uint64_t));
-    if (in->spans == NULL || in->cell_at == NULL || in->block_at == NULL)
+    in->block_of = calloc(in->mask + 1, sizeof(*in->block_of));
+    if (in->spans == NULL || in->cell_at == NULL || in->block_at == NULL || in->block_of == NULL)
         err = di_fail(DUCT_ENOMEMORY, "no memory for what a durable pipe receives");
     else
         err = recover(in, end);
@@ -124,8 +135,10 @@ void di_durable_in_fini(struct di_durable_in *in)
     free(in->spans);
     free(in->cell_at);
     free(in->block_at);
+    free(in->block_of);
     in->spans = NULL;
     in->cell_at = in->block_at = NULL;
+    in->block_of = NULL;
 }
 
 /* ---- Receiving ---- */
@@ -209,10 +222,18 @@ enum duct_err di_durable_recv(struct di_durable *durable, struct duct_msg *msg)
     if (err != DUCT_OK)
         return err;
     uint64_t position = in->receiver.ring.head;
-    if ((err = di_receiver_recv(&in->receiver, msg)) != DUCT_OK)
+    err = di_receiver_recv(&in->receiver, msg);
+    if (err == DUCT_ELIMIT) {
+        /* Low-water passes a cell's message before its owner has the cell back. */
+        di_durable_collect(durable);
+        err = di_receiver_recv(&in->receiver, msg);
+    }
+    if (err != DUCT_OK)
         return err;
     uint32_t index = di_ref_index(msg->ref);
-    if (index & DI_REF_CELL)
+    bool in_cell = (index & DI_REF_CELL) != 0;
+    in->block_of[position & in->mask] = in_cell ? NULL : &in->receiver.blocks[index];
+    if (in_cell)
         in->cell_at[index & ~DI_REF_CELL] = position;
     else
         in->block_at[index] = position;
@@ -232,6 +253,7 @@ enum duct_err di_durable_read(struct di_durable *durable, void *data, size_t cap
     uint64_t position = in->receiver.ring.head;
     if ((err = di_receiver_read(&in->receiver, data, capacity, size, tag)) != DUCT_OK)
         return err;
+    in->block_of[position & in->mask] = NULL;
     taken(in, position);
     mark(in, position);
     show_low(in);

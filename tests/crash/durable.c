@@ -8,9 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <duct/janitor.h>
-
 #include "tests/crash/point.h"
+#include "tests/crash/reap.h"
 #include "tests/crash/victim.h"
 #include "tests/durable/party.h"
 
@@ -115,35 +114,6 @@ static void round_of(const char *name, bool dialer, bool listener)
 
 static char files[96];
 
-/* Removes all there is, as shmreap --reap does. The exit status is the number of leftovers seen. */
-static int reap(void *user)
-{
-    struct duct_janitor_options options = DUCT_JANITOR_OPTIONS_INIT;
-    struct duct_janitor *janitor;
-    size_t count;
-
-    (void)user;
-    options.directory = files;
-    if (duct_janitor_open(&janitor, &options) != DUCT_OK)
-        return 100;
-    count = duct_janitor_count(janitor);
-    for (size_t i = 0; i < count; i++) {
-        if (duct_janitor_remove(janitor, i, false) != DUCT_OK)
-            return 101;
-    }
-    duct_janitor_close(janitor);
-    return (int)count;
-}
-
-static void new_files(void)
-{
-    char command[2 * sizeof(files) + 32];
-
-    snprintf(command, sizeof(command), "rm -rf %s && mkdir -m 700 %s", files, files);
-    if (system(command) != 0)
-        crash_fail("no directory");
-}
-
 /* Two ends that met, with everything delivered; then removed by a janitor that dies at its k-th point. */
 static void all_janitors(void)
 {
@@ -151,16 +121,16 @@ static void all_janitors(void)
     int status = -1;
 
     for (uint64_t k = 1; status == -1; k++) {
-        new_files();
+        crash_new_directory(files);
         round_of("nowhere", false, false);
         memset(plan, 0, sizeof(*plan));
         plan->die_at = k;
-        if ((status = crash_wait(crash_spawn(reap, NULL, plan))) == -1) {
+        if ((status = crash_wait(crash_spawn(crash_reap, files, plan))) == -1) {
             deaths++;
             crash_tried(plan);
         }
-        if (status > 1 || crash_wait(crash_spawn(reap, NULL, NULL)) > 1 ||
-            crash_wait(crash_spawn(reap, NULL, NULL)) != 0 || rmdir(files) != 0)
+        if (status > 1 || crash_wait(crash_spawn(crash_reap, files, NULL)) > 1 ||
+            crash_wait(crash_spawn(crash_reap, files, NULL)) != 0 || rmdir(files) != 0)
             crash_fail("after a janitor's death at %s something remains", plan->last);
     }
     crash_plan_free(plan);
@@ -182,12 +152,12 @@ int main(void)
         io = both[i];
         for (unsigned n = 0; (name = crash_point_name(n)) != NULL; n++) {
             for (int who = 1; who <= 3 && strncmp(name, "durable.", 8) == 0; who++) {
-                new_files();
+                crash_new_directory(files);
                 round_of(name, who & 1, who & 2);
             }
         }
         for (int who = 1; who <= 3; who++) {
-            new_files();
+            crash_new_directory(files);
             round_of(NULL, who & 1, who & 2);
         }
     }

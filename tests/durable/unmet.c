@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "shm/durable.h"
-
-#include "tests/durable/ends.h"
+#include "tests/durable/below.h"
 
 /*
  * An end that comes and goes before the two have met: no socket tells of it, only its files do. The dialing end is
@@ -11,18 +9,7 @@ TestSuite(unmet, .init = in_directory, .fini = clean_up);
 
 static struct di_durable *come(void)
 {
-    const struct di_durable_asks asks = {.dir = base,
-                                         .name = "x",
-                                         .end = DI_END_DIAL,
-                                         .slots = 16,
-                                         .max_msg = 1024,
-                                         .pool = 8192,
-                                         .held = 16,
-                                         .bytes_max = UINT64_MAX};
-    struct di_durable *end;
-
-    cr_assert_eq(di_durable_open(&end, &asks), DUCT_OK, "%s", duct_err_detail());
-    return end;
+    return open_below(DI_END_DIAL);
 }
 
 static void put(struct di_durable *end, uint64_t number)
