@@ -208,8 +208,11 @@ void durable_pipe_adopted(struct duct_pipe *pipe)
 
     if (!self->durable->met)
         return;
-    receiver->user = self;
-    receiver->post = post;
+    /* Once, before anything is received: threads that release read them, also while the two ends meet again. */
+    if (receiver->user == NULL) {
+        receiver->user = self;
+        receiver->post = post;
+    }
     /* Relaxed, both: who owns the context is settled between the threads before either goes on. */
     atomic_store_explicit(&receiver->thread,
                           atomic_load_explicit(&pipe->context->thread, memory_order_relaxed),
