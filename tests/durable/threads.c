@@ -17,26 +17,9 @@
  */
 enum { MESSAGES = 1500, LIFE = 250, HANDOVER = 16 };
 
-/* A mailbox of one message each; the release and acquire here are the application's own. */
-static struct duct_msg box[HANDOVER];
-static _Atomic int full[HANDOVER];
-static _Atomic int stop;
+#include "tests/race/boxes.h"
+
 static char url[160];
-
-static void *releases(void *arg)
-{
-    unsigned parity = *(unsigned *)arg;
-
-    while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
-        for (unsigned i = parity; i < HANDOVER; i += 2) {
-            if (!atomic_load_explicit(&full[i], memory_order_acquire))
-                continue;
-            MUST(duct_msg_release(&box[i]) == DUCT_OK);
-            atomic_store_explicit(&full[i], 0, memory_order_release);
-        }
-    }
-    return NULL;
-}
 
 static struct duct_context *context_on(enum duct_io io)
 {
@@ -69,14 +52,6 @@ static void *sends(void *arg)
     return NULL;
 }
 
-static void let_go_of_all(void)
-{
-    for (int i = 0; i < HANDOVER; i++) {
-        while (atomic_load_explicit(&full[i], memory_order_acquire))
-            continue;
-    }
-}
-
 /* One life of the end that listens, from that message on. */
 static void receive_some(const struct duct_options *options, uint64_t from)
 {
@@ -97,17 +72,11 @@ static void receive_some(const struct duct_options *options, uint64_t from)
         bytes = msg.data;
         MUST(msg.tag == i && msg.flags == 0 && msg.size == (i % 2 ? 24 : 400));
         MUST(bytes[0] == (unsigned char)i && bytes[msg.size - 1] == (unsigned char)i);
-        unsigned place = (unsigned)(i % HANDOVER);
-        if (atomic_load_explicit(&full[place], memory_order_acquire)) {
-            MUST(duct_msg_release(&msg) == DUCT_OK);
-            continue;
-        }
-        box[place] = msg;
-        atomic_store_explicit(&full[place], 1, memory_order_release);
+        hand_over(&msg, i);
     }
     /* Some are in their boxes, some on their way: with the last of them the files are let go. */
     duct_pipe_close(pipe);
-    let_go_of_all();
+    boxes_empty();
 }
 
 static void run(enum duct_io io)

@@ -17,27 +17,10 @@
 
 enum { MESSAGES = 6000, HANDOVER = 64 };
 
-/* A mailbox of one message each; the release and acquire here are the application's own. */
-static struct duct_msg box[HANDOVER];
-static _Atomic int full[HANDOVER];
-static _Atomic int stop;
+#include "tests/race/boxes.h"
+
 static struct duct_context *owner_context;
 static char url[128];
-
-static void *releases(void *arg)
-{
-    unsigned parity = *(unsigned *)arg;
-
-    while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
-        for (unsigned i = parity; i < HANDOVER; i += 2) {
-            if (!atomic_load_explicit(&full[i], memory_order_acquire))
-                continue;
-            MUST(duct_msg_release(&box[i]) == DUCT_OK);
-            atomic_store_explicit(&full[i], 0, memory_order_release);
-        }
-    }
-    return NULL;
-}
 
 /* [request]: what was written before a request is seen by whoever it stopped. One at a time: the owner
  * says, without order, how many it has seen. */
@@ -109,13 +92,7 @@ static void receive_all(struct duct_pipe *pipe)
         while ((err = duct_recv(pipe, &msg, 20 * DUCT_SECOND)) == DUCT_ECANCELED)
             notice();
         MUST(err == DUCT_OK && msg.tag == i && lane_filled(msg.data, msg.size, i));
-        unsigned place = (unsigned)(i % HANDOVER);
-        if (atomic_load_explicit(&full[place], memory_order_acquire)) {
-            MUST(duct_msg_release(&msg) == DUCT_OK);
-            continue;
-        }
-        box[place] = msg;
-        atomic_store_explicit(&full[place], 1, memory_order_release);
+        hand_over(&msg, i);
     }
 }
 
@@ -148,10 +125,7 @@ static void run(enum duct_io backend)
     /* Some are still in their boxes, some on their way. */
     duct_pipe_close(pipe);
     MUST(pthread_join(threads[0], NULL) == 0);
-    for (int i = 0; i < HANDOVER; i++) {
-        while (atomic_load_explicit(&full[i], memory_order_acquire))
-            continue;
-    }
+    boxes_empty();
     atomic_store_explicit(&stop, 1, memory_order_relaxed);
     for (int i = 1; i < 4; i++)
         MUST(pthread_join(threads[i], NULL) == 0);
