@@ -52,9 +52,9 @@ static void batches_of_loans(struct side *s)
     GIVES(s, duct_recv_batch(s->pipe, in, COUNT, NULL, 0), DUCT_EINVAL);
 }
 
-CONFORMS(batches_of_loans, 0, 0, "", batches_of_loans, there_echoes)
+CONFORMS_KEPT(batches_of_loans, 0, 0, "", batches_of_loans, there_echoes)
 /* Two laps of the ring, and no more: a longer batch would leave both sides full. */
-CONFORMS(batches_of_loans_short_ring, 0, 0, "slots=64", batches_of_loans, there_echoes)
+CONFORMS_KEPT(batches_of_loans_short_ring, 0, 0, "slots=64", batches_of_loans, there_echoes)
 
 static void batches_of_copies(struct side *s)
 {
@@ -88,8 +88,8 @@ static void batches_of_copies(struct side *s)
     }
 }
 
-CONFORMS(batches_of_copies, 0, 0, "", batches_of_copies, there_echoes)
-CONFORMS(batches_of_copies_short_ring, 0, 0, "slots=4", batches_of_copies, there_echoes)
+CONFORMS_KEPT(batches_of_copies, 0, 0, "", batches_of_copies, there_echoes)
+CONFORMS_KEPT(batches_of_copies_short_ring, 0, 0, "slots=4", batches_of_copies, there_echoes)
 
 /* A buffer too small ends the batch before its message, which is still there. */
 static void batch_stops_at_too_big(struct side *s)
@@ -116,7 +116,7 @@ static void batch_stops_at_too_big(struct side *s)
     CHECK(s, buffers[3].tag == 3 && filled(in[3], 103, 3));
 }
 
-CONFORMS(batch_stops_at_too_big, 0, 0, "", batch_stops_at_too_big, there_echoes)
+CONFORMS_KEPT(batch_stops_at_too_big, 0, 0, "", batch_stops_at_too_big, there_echoes)
 
 /* A batch with a message that cannot be sent ends before it; the rest stays the caller's. */
 static void batch_stops_at_invalid(struct side *s)
@@ -136,7 +136,7 @@ static void batch_stops_at_invalid(struct side *s)
     take(s, 10, 0);
 }
 
-CONFORMS(batch_stops_at_invalid, 0, 0, "", batch_stops_at_invalid, there_echoes)
+CONFORMS_KEPT(batch_stops_at_invalid, 0, 0, "", batch_stops_at_invalid, there_echoes)
 
 /* ---- Order and content ---- */
 

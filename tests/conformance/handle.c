@@ -37,7 +37,7 @@ static void outgoing_once(struct side *s)
     GIVES(s, duct_msg_loan(s->pipe, 1, NULL), DUCT_EINVAL);
 }
 
-CONFORMS(outgoing_once, 0, 0, "", outgoing_once, there_echoes)
+CONFORMS_KEPT(outgoing_once, 0, 0, "", outgoing_once, there_echoes)
 
 static void incoming_once(struct side *s)
 {
@@ -64,7 +64,7 @@ static void incoming_once(struct side *s)
     GIVES(s, duct_recv(s->pipe, NULL, SOON), DUCT_EINVAL);
 }
 
-CONFORMS(incoming_once, 0, 0, "", incoming_once, there_echoes)
+CONFORMS_KEPT(incoming_once, 0, 0, "", incoming_once, there_echoes)
 
 /* ---- Another pipe's messages ---- */
 

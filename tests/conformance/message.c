@@ -22,11 +22,11 @@ static void sizes_by_loan(struct side *s)
     }
 }
 
-CONFORMS(sizes_by_loan, 0, 0, "", sizes_by_loan, there_echoes)
+CONFORMS_KEPT(sizes_by_loan, 0, 0, "", sizes_by_loan, there_echoes)
 /* Rings so short that fewer bytes, or none past the first slot, travel in them. */
-CONFORMS(sizes_by_loan_slots_2, 0, 0, "slots=2", sizes_by_loan, there_echoes)
-CONFORMS(sizes_by_loan_slots_4, 0, 0, "slots=4", sizes_by_loan, there_echoes)
-CONFORMS(sizes_by_loan_slots_8, 0, 0, "slots=8", sizes_by_loan, there_echoes)
+CONFORMS_KEPT(sizes_by_loan_slots_2, 0, 0, "slots=2", sizes_by_loan, there_echoes)
+CONFORMS_KEPT(sizes_by_loan_slots_4, 0, 0, "slots=4", sizes_by_loan, there_echoes)
+CONFORMS_KEPT(sizes_by_loan_slots_8, 0, 0, "slots=8", sizes_by_loan, there_echoes)
 
 static void sizes_by_copy(struct side *s)
 {
@@ -48,8 +48,8 @@ static void sizes_by_copy(struct side *s)
     }
 }
 
-CONFORMS(sizes_by_copy, 0, 0, "", sizes_by_copy, there_echoes)
-CONFORMS(sizes_by_copy_slots_2, 0, 0, "slots=2", sizes_by_copy, there_echoes)
+CONFORMS_KEPT(sizes_by_copy, 0, 0, "", sizes_by_copy, there_echoes)
+CONFORMS_KEPT(sizes_by_copy_slots_2, 0, 0, "slots=2", sizes_by_copy, there_echoes)
 
 static void sizes_by_pieces(struct side *s)
 {
@@ -76,7 +76,7 @@ static void sizes_by_pieces(struct side *s)
     GIVES(s, duct_writev(s->pipe, endless, 2, 0, SOON), DUCT_ETOOBIG);
 }
 
-CONFORMS(sizes_by_pieces, 0, 0, "", sizes_by_pieces, there_echoes)
+CONFORMS_KEPT(sizes_by_pieces, 0, 0, "", sizes_by_pieces, there_echoes)
 
 /* The limit is exact, also where it is no power of two, smaller than a slot, or huge. */
 static void limit_is_exact(struct side *s)
@@ -109,12 +109,12 @@ static void limit_is_exact(struct side *s)
     free(bytes);
 }
 
-CONFORMS(limit_default, 0, 0, "", limit_is_exact, there_echoes)
-CONFORMS(limit_odd, 0, 0, "max_msg=10007", limit_is_exact, there_echoes)
-CONFORMS(limit_immediate, 0, 0, "max_msg=100", limit_is_exact, there_echoes)
-CONFORMS(limit_slot, 0, 0, "max_msg=40", limit_is_exact, there_echoes)
-CONFORMS(limit_tiny, 0, 0, "max_msg=1", limit_is_exact, there_echoes)
-CONFORMS(limit_large, 0, 0, "max_msg=3m", limit_is_exact, there_echoes)
+CONFORMS_KEPT(limit_default, 0, 0, "", limit_is_exact, there_echoes)
+CONFORMS_KEPT(limit_odd, 0, 0, "max_msg=10007", limit_is_exact, there_echoes)
+CONFORMS_KEPT(limit_immediate, 0, 0, "max_msg=100", limit_is_exact, there_echoes)
+CONFORMS_KEPT(limit_slot, 0, 0, "max_msg=40", limit_is_exact, there_echoes)
+CONFORMS_KEPT(limit_tiny, 0, 0, "max_msg=1", limit_is_exact, there_echoes)
+CONFORMS_KEPT(limit_large, 0, 0, "max_msg=3m", limit_is_exact, there_echoes)
 
 /* A shorter message than was loaned is what arrives; a longer one is refused and still ours. */
 static void resized_loans(struct side *s)
@@ -139,7 +139,7 @@ static void resized_loans(struct side *s)
     }
 }
 
-CONFORMS(resized_loans, 0, 0, "", resized_loans, there_echoes)
+CONFORMS_KEPT(resized_loans, 0, 0, "", resized_loans, there_echoes)
 
 /* Loans begin where they were asked to, and their memory is the caller's to fill. */
 static void alignments(struct side *s)
@@ -188,7 +188,7 @@ static void small_buffers(struct side *s)
     }
 }
 
-CONFORMS(small_buffers, 0, 0, "", small_buffers, there_echoes)
+CONFORMS_KEPT(small_buffers, 0, 0, "", small_buffers, there_echoes)
 
 /* ---- duct_call ---- */
 
@@ -211,8 +211,8 @@ static void calls(struct side *s)
     GIVES(s, duct_call(s->pipe, &never, &in, SOON), DUCT_EINVAL);
 }
 
-CONFORMS(calls, 0, 0, "", calls, there_echoes)
-CONFORMS(calls_parked, 0, 0, "wait=park", calls, there_echoes)
+CONFORMS_KEPT(calls, 0, 0, "", calls, there_echoes)
+CONFORMS_KEPT(calls_parked, 0, 0, "wait=park", calls, there_echoes)
 
 /* The answer does not come: out has gone, in is untouched. */
 static void call_without_answer(struct side *s)
@@ -229,4 +229,4 @@ static void call_without_answer(struct side *s)
     tell(s);
 }
 
-CONFORMS(call_without_answer, 0, 0, "", call_without_answer, there_waits)
+CONFORMS_KEPT(call_without_answer, 0, 0, "", call_without_answer, there_waits)

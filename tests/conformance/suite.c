@@ -19,6 +19,7 @@ const struct scheme scheme_uds = {.name = "uds"};
 const struct scheme scheme_tcp = {.name = "tcp"};
 const struct scheme scheme_auto = {.name = "shm", .can = CAN_SHARE | CAN_DOORBELL};
 const struct scheme scheme_apart = {.name = "tcp"};
+const struct scheme scheme_durable = {.name = "shm"};
 
 /* What the far side of the test in progress is to do. */
 struct far {
@@ -95,7 +96,13 @@ void side_listen(struct side *s, const char *url)
 
 void side_accept(struct side *s)
 {
+    struct duct_event events[4];
+    size_t count;
+
     OK(s, duct_accept(s->listener, &s->pipe, SOON));
+    /* Others are given when somebody has dialled. */
+    while (s->scheme == &scheme_durable && info_of(s, s->pipe).state != DUCT_STATE_CONNECTED)
+        OK(s, duct_context_wait(s->context, events, 4, &count, SOON));
 }
 
 void side_dial(struct side *s, const char *url)
@@ -189,11 +196,27 @@ static void set_addresses(struct side *s, const char *query, const char *name)
         snprintf(s->bare, sizeof(s->bare), "tcp://%s", host);
     else if (s->scheme == &scheme_uds)
         snprintf(s->bare, sizeof(s->bare), "uds://@duct-conform-%u", pid);
+    else if (s->scheme == &scheme_durable)
+        snprintf(s->bare, sizeof(s->bare), "shm://%s?durable=1&dir=%s", name,
+                 getenv("XDG_RUNTIME_DIR"));
     else
         snprintf(s->bare, sizeof(s->bare), "shm://%s", name);
     snprintf(s->nowhere, sizeof(s->nowhere), "%.200s%s", s->bare,
              both || s->scheme == &scheme_tcp ? "2" : "-not-there");
-    snprintf(s->url, sizeof(s->url), "%s%s%s", s->bare, *query ? "?" : "", query);
+    const char *more = strchr(s->bare, '?') != NULL ? "&" : "?";
+    snprintf(s->url, sizeof(s->url), "%s%s%s", s->bare, *query ? more : "", query);
+}
+
+/* A durable pipe's files are meant to stay. */
+static void remove_files(const struct side *s, const char *directory)
+{
+    static const char *const names[] = {"listen", "listen.pool0", "dial", "dial.pool0"};
+    char path[128];
+
+    for (size_t i = 0; s->scheme == &scheme_durable && i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(path, sizeof(path), "%s/conformance.%s", directory, names[i]);
+        cr_assert_eq(unlink(path), 0, "%s is not there", path);
+    }
 }
 
 void conform(const struct scheme *scheme, enum duct_io io, bool process, unsigned needs,
@@ -221,6 +244,7 @@ void conform(const struct scheme *scheme, enum duct_io io, bool process, unsigne
     else
         in_threads(&near, &far, here);
     snprintf(below, sizeof(below), "%s/duct", directory);
+    remove_files(&near, directory);
     /* Nothing may be left behind. */
     cr_assert(rmdir(below) == 0 || errno == ENOENT, "%s is not empty", below);
     cr_assert_eq(rmdir(directory), 0);
@@ -306,12 +330,27 @@ bool says(const char *words)
 
 /* ---- Common scripts ---- */
 
+/* The next message, or how the pipe ended. */
+static enum duct_err next(struct side *s, struct duct_msg *msg)
+{
+    if (s->scheme != &scheme_durable)
+        return duct_recv(s->pipe, msg, SOON);
+    for (int64_t waited = 0; waited < SOON; waited += A_BIT) {
+        /* Asked before: what was sent ahead of the close is there then. */
+        bool closed = info_of(s, s->pipe).peer_closed;
+        enum duct_err err = duct_recv(s->pipe, msg, closed ? 0 : A_BIT);
+        if (err != DUCT_ETIMEOUT)
+            return closed && err == DUCT_EAGAIN ? DUCT_ECLOSED : err;
+    }
+    return DUCT_ETIMEOUT;
+}
+
 void there_echoes(struct side *s)
 {
     struct duct_msg in, out;
     enum duct_err err;
 
-    while ((err = duct_recv(s->pipe, &in, SOON)) == DUCT_OK) {
+    while ((err = next(s, &in)) == DUCT_OK) {
         OK(s, duct_msg_loan_aligned(s->pipe, in.size, DUCT_ALIGN_LINE, SOON, &out));
         if (in.size > 0)
             memcpy(out.data, in.data, in.size);

@@ -33,7 +33,8 @@ struct scheme {
 };
 
 /* auto:// twice: where both share memory, and where the dialer cannot find the listener's. */
-extern const struct scheme scheme_shm, scheme_uds, scheme_tcp, scheme_auto, scheme_apart;
+extern const struct scheme scheme_shm, scheme_uds, scheme_tcp, scheme_auto, scheme_apart,
+    scheme_durable;
 
 /* Longer than anything takes on a busy machine; a wait that gets here has hung. */
 #define SOON  (10 * DUCT_SECOND)
@@ -88,6 +89,17 @@ void conform(const struct scheme *scheme, enum duct_io io, bool process, unsigne
     CONFORMS_SCHEME(tcp, thread, false, name, needs, mode, query, here, there)  \
     CONFORMS_SCHEME(auto, thread, false, name, needs, mode, query, here, there) \
     CONFORMS_SCHEME(apart, thread, false, name, needs, mode, query, here, there)
+
+/*
+ * A test that a durable pipe passes, too. Its contract is the same as far as one life of both ends goes, and differs in
+ * this, for which tests/durable has its own: it does not end by what the other side does (there_echoes() takes the
+ * other's orderly close for the end), it cannot be split, has no descriptor and no pool that grows, the listener has a
+ * pipe to give before anybody dials, and what is sent and not received stays.
+ */
+#define CONFORMS_KEPT(name, needs, mode, query, here, there)                       \
+    CONFORMS(name, needs, mode, query, here, there)                                \
+    CONFORMS_SCHEME(durable, process, true, name, needs, mode, query, here, there) \
+    CONFORMS_SCHEME(durable, thread, false, name, needs, mode, query, here, there)
 
 /* Ends this side of the test. */
 void side_fail(struct side *s, const char *file, int line, const char *what)

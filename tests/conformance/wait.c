@@ -38,10 +38,10 @@ static void times_out(struct side *s)
     tell(s);
 }
 
-CONFORMS(times_out, 0, 0, "", times_out, there_waits)
-CONFORMS(times_out_parked, 0, 0, "wait=park", times_out, there_waits)
-CONFORMS(times_out_spinning, 0, 0, "wait=spin", times_out, there_waits)
-CONFORMS(times_out_yielding, 0, 0, "wait=yield", times_out, there_waits)
+CONFORMS_KEPT(times_out, 0, 0, "", times_out, there_waits)
+CONFORMS_KEPT(times_out_parked, 0, 0, "wait=park", times_out, there_waits)
+CONFORMS_KEPT(times_out_spinning, 0, 0, "wait=spin", times_out, there_waits)
+CONFORMS_KEPT(times_out_yielding, 0, 0, "wait=yield", times_out, there_waits)
 
 /* ---- Cancel and wake ---- */
 
@@ -188,7 +188,7 @@ static void wakes(struct side *s)
     tell(s);
 }
 
-CONFORMS(wakes, 0, 0, "", wakes, there_waits)
+CONFORMS_KEPT(wakes, 0, 0, "", wakes, there_waits)
 
 /* ---- Strategies and doorbells ---- */
 
@@ -249,10 +249,10 @@ static void pings(struct side *s)
 CONFORMS(bell_socket, CAN_DOORBELL, 0, "bell=socket&wait=park", pings, there_echoes)
 CONFORMS(bell_eventfd, CAN_DOORBELL, 0, "bell=eventfd&wait=park", pings, there_echoes)
 CONFORMS(bell_auto, CAN_DOORBELL, 0, "wait=park", pings, there_echoes)
-CONFORMS(wait_spin, 0, 0, "wait=spin", pings, there_echoes)
-CONFORMS(wait_yield, 0, 0, "wait=yield", pings, there_echoes)
-CONFORMS(wait_short_spin, 0, 0, "wait=spin-park&spin=1us", pings, there_echoes)
-CONFORMS(fence_sleeper_parked, 0, 0, "fence=sleeper&wait=park", pings, there_echoes)
+CONFORMS_KEPT(wait_spin, 0, 0, "wait=spin", pings, there_echoes)
+CONFORMS_KEPT(wait_yield, 0, 0, "wait=yield", pings, there_echoes)
+CONFORMS_KEPT(wait_short_spin, 0, 0, "wait=spin-park&spin=1us", pings, there_echoes)
+CONFORMS_KEPT(fence_sleeper_parked, 0, 0, "fence=sleeper&wait=park", pings, there_echoes)
 
 /* Nothing of this peer's descriptors is used. */
 static void untrusted(struct side *s)
