@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/base/crash.h"
 #include "transports/stream.h"
 #include "transports/stream_out.h"
 
@@ -112,9 +113,12 @@ void stream_send_close(struct stream_pipe *sp, enum duct_err err, uint32_t code,
 
     stream_lock(stream);
     if (!stream->hung_up) {
+        DI_CRASH_POINT("stream.goodbye_due");
         put_frame(sp, &frame, payload);
         stream->hung_up = true;
+        DI_CRASH_POINT("stream.goodbye_said");
         di_io_shut_socket(sp->pipe.context->io, stream->fd);
+        DI_CRASH_POINT("stream.shut");
     }
     stream_unlock(stream);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lib/base/crash.h"
 #include "transports/stream_meet.h"
 
 /* Dialling: each address in turn, until one connects; then the handshake. */
@@ -60,6 +61,7 @@ static void begin_meeting(struct dial *dial)
 
     di_io_forget(dial->context->io, &dial->connect);
     dial->fd = -1;
+    DI_CRASH_POINT("stream.connected");
     dial->meet = (struct stream_meet){.done = on_met, .freed = on_meet_freed, .user = dial};
     dial->meeting = true;
     dial->parts++;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transports/stream_in.h"
+#include "lib/base/crash.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -276,6 +277,7 @@ static void step_over(struct stream_in *in)
 {
     in->seq++;
     in->whole = false;
+    DI_CRASH_POINT("stream.taken");
     if (in->block != NULL) {
         stream_buffer_release(in->block);
         in->block = NULL;

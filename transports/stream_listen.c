@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/base/crash.h"
 #include "lib/base/log.h"
 #include "lib/core/listener.h"
 #include "transports/stream_away.h"
@@ -164,6 +165,7 @@ static void meet_one(struct stream_listener *self, int fd)
     meet->done = on_done;
     meet->freed = on_freed;
     meet->admit = admit;
+    DI_CRASH_POINT("stream.accepted");
     self->parts++;
     self->meeting_count++;
     di_list_append(&self->meeting, &meet->list);

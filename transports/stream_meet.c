@@ -88,7 +88,10 @@ static enum duct_err say(struct stream_meet *meet, const unsigned char *bytes, s
     if (size > 0)
         memcpy(meet->out + meet->unsaid, bytes, size);
     meet->unsaid += size;
-    return push(meet);
+    DI_CRASH_POINT("stream.say_due");
+    enum duct_err err = push(meet);
+    DI_CRASH_POINT("stream.said");
+    return err;
 }
 
 /* Takes the messages that are there. AGAIN: more have to come. */
@@ -131,6 +134,7 @@ static enum duct_err receive(struct stream_meet *meet)
         if (got <= 0)
             return hung_up(meet, (int)-got);
         meet->filled += (size_t)got;
+        DI_CRASH_POINT("stream.told");
         said = take_messages(meet);
         if (said != DUCT_EAGAIN)
             return said;
@@ -289,6 +293,7 @@ enum duct_err stream_meet_take(struct stream_meet *meet, struct duct_pipe **pipe
         return err;
     di_io_forget(meet->context->io, &meet->in);
     meet->fd = -1;
+    DI_CRASH_POINT("stream.opened");
     stream->peer = meet->peer;
     stream->quota = meet->quota;
     meet->quota = NULL;

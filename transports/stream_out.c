@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/crash.h"
 #include "transports/stream_loan.h"
 #include "transports/stream_out.h"
 #include "transports/stream_zc.h"
@@ -145,8 +146,10 @@ static enum duct_err put(struct stream_pipe *sp, const struct iovec *pieces, uin
     struct stream *stream = sp->stream;
     int64_t done = 0;
 
+    DI_CRASH_POINT("stream.frame_due");
     if (stream->queue.bytes == 0 && !more) {
         done = di_io_try_send(sp->pipe.context->io, stream->fd, pieces, count);
+        DI_CRASH_POINT("stream.frame_gone");
         if (done == (int64_t)size)
             return DUCT_OK;
         if (done < 0 && done != -EAGAIN)
@@ -341,10 +344,12 @@ static enum duct_err put_chunk(struct stream_pipe *sp, struct stream_loan *loan,
 
     if (size <= COPY_MAX + DI_WIRE_HEADER && (more || stream->queue.bytes > 0))
         return put(sp, &piece, 1, size, more);
+    DI_CRASH_POINT("stream.loan_due");
     if (stream->queue.bytes == 0 && !more) {
         done = stream_zc_send(stream->zc, io, stream->fd, loan->chunk, &piece);
         if (done == -EOPNOTSUPP)
             done = di_io_try_send(io, stream->fd, &piece, 1);
+        DI_CRASH_POINT("stream.loan_gone");
         if (done == (int64_t)size)
             return DUCT_OK;
         if (done < 0 && done != -EAGAIN)

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/base/crash.h"
 #include "lib/base/fork.h"
 #include "lib/base/log.h"
 #include "transports/stream.h"
@@ -324,6 +325,7 @@ static void arrived(struct stream_pipe *sp, struct di_io_op *op, int result)
             stream_pull(sp);
         return;
     }
+    DI_CRASH_POINT("stream.received");
     if (result > 0)
         stream_in_arrived(sp->in, (size_t)result, op->pieces, op->piece_count);
     else if (result == 0 || (result == DI_IO_FAILED && !unsent)) /* else it was the sending */

@@ -9,7 +9,7 @@
 
 /*
  * A victim is killed as it enters its n-th system call, from opening its context to closing it, for every n,
- * on either side, beside the survivor of survivor.h. Where crash points stand between steps that we thought
+ * on either side, over the scheme given (shm), beside the survivor of survivor.h. Where crash points stand between steps that we thought
  * of, this stands between all that the kernel can tell apart.
  */
 
@@ -53,8 +53,7 @@ static bool dies_at(struct traced_life *traced, uint64_t n, unsigned *seen)
 {
     struct scene *scene = traced->life.scene;
 
-    memset(scene, 0, sizeof(*scene));
-    scene->talk.salt = n;
+    scene_begin(scene, n);
     memset(traced->inject, 0, sizeof(*traced->inject));
     traced->inject->kill = true;
     traced->inject->at = n;
@@ -69,13 +68,17 @@ static bool dies_at(struct traced_life *traced, uint64_t n, unsigned *seen)
     return status == -1;
 }
 
-static unsigned all_calls(const struct setting *setting, struct scene *scene, struct inject *inject)
+static unsigned all_calls(const char *scheme, const struct setting *setting, struct scene *scene,
+                          struct inject *inject)
 {
-    const struct survivor_config config = {
-        .io = setting->io, .query = setting->options, .listens = !setting->victim_listens};
+    const struct survivor_config config = {.io = setting->io,
+                                           .scheme = scheme,
+                                           .query = setting->options,
+                                           .listens = !setting->victim_listens};
     struct survivor survivor;
     struct traced_life traced = {.life = {.listens = setting->victim_listens,
                                           .io = setting->io,
+                                          .scheme = scheme,
                                           .query = setting->options,
                                           .survivor = &survivor,
                                           .scene = scene},
@@ -87,18 +90,19 @@ static unsigned all_calls(const struct setting *setting, struct scene *scene, st
     while (dies_at(&traced, deaths + 1, seen))
         deaths++;
     survivor_stop(&survivor);
-    printf(
-        "%s: killed at each of %u calls; before there was a pipe %u, before a word %u, in talk %u, "
-        "closing %u\n",
-        setting->name, deaths, seen[SEEN_NOTHING], seen[SEEN_PIPE], seen[SEEN_WORDS],
-        seen[SEEN_CLOSE]);
+    printf("%s, %s: killed at each of %u calls; before there was a pipe %u, before a word %u, in "
+           "talk %u, "
+           "closing %u\n",
+           scheme, setting->name, deaths, seen[SEEN_NOTHING], seen[SEEN_PIPE], seen[SEEN_WORDS],
+           seen[SEEN_CLOSE]);
     if (deaths < 50 || crash_world_names() != 0)
         crash_fail("%u calls, %u names remain", deaths, crash_world_names());
     return deaths;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    const char *scheme = argc > 1 ? argv[1] : "shm";
     struct scene *scene = scene_new();
     struct inject *inject =
         mmap(NULL, sizeof(*inject), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -108,7 +112,7 @@ int main(void)
         crash_fail("no memory to share");
     crash_world_open();
     for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
-        deaths += all_calls(&settings[i], scene, inject);
+        deaths += all_calls(scheme, &settings[i], scene, inject);
     printf("%u deaths\n", deaths);
     munmap(inject, sizeof(*inject));
     scene_free(scene);

@@ -2,6 +2,7 @@
 #include "tests/crash/life.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "tests/crash/victim.h"
@@ -11,19 +12,24 @@ enum duct_err life_open(const struct life *life, struct living *living)
     struct duct_context_options with = DUCT_CONTEXT_OPTIONS_INIT;
     struct duct_options options = DUCT_OPTIONS_INIT;
     enum duct_err err;
-    char url[200];
+    char url[320];
 
     *living = (struct living){.listener = NULL};
     with.io = life->io;
     if ((err = duct_context_open(&living->context, &with)) != DUCT_OK)
         return err;
     options.context = living->context;
-    snprintf(url, sizeof(url), "shm://%s?timeout=20s&%s&%s",
-             life->listens ? VICTIM_NAME : SURVIVOR_NAME, TALK_QUERY, life->query);
+    if (life->listens)
+        scene_listen_url(url, sizeof(url), life->scheme, VICTIM_NAME);
+    else
+        scene_dial_url(life->scene, url, sizeof(url), life->scheme, SURVIVOR_NAME);
+    size_t used = strlen(url);
+    snprintf(url + used, sizeof(url) - used, "?timeout=20s&%s&%s", TALK_QUERY, life->query);
     if (!life->listens)
         return duct_dial(&living->pipe, url, &options);
     if ((err = duct_listen(&living->listener, url, &options)) != DUCT_OK)
         return err;
+    scene_listens(life->scene, living->listener);
     survivor_tell(life->survivor, 'l');
     return duct_accept(living->listener, &living->pipe, TALK_HUNG);
 }

@@ -12,6 +12,7 @@
 struct life {
     bool listens; /* and the survivor dials, or the other way round */
     enum duct_io io;
+    const char *scheme;
     const char *query; /* options of its address, beside TALK_QUERY */
     struct survivor *survivor;
     struct scene *scene;

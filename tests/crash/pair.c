@@ -6,7 +6,9 @@
 #include "tests/crash/victim.h"
 
 /*
- * Rows 3 and 5 to 10 of the crash matrix: one side of a pipe dies at point k of a whole life (listen or
+ * usage: crash_pair [shm | uds | tcp]
+ *
+ * Rows 3 and 5 to 10 of the crash matrix, and row 23 for streams: one side of a pipe dies at point k of a whole life (listen or
  * dial, handshake, every way to send and receive, growth of its pool, close), for every k, on either side,
  * beside a survivor that checks what must be true then (survivor.h).
  */
@@ -19,7 +21,9 @@ struct setting {
     const char *survivor; /* likewise */
 };
 
-/* Doorbells are the sleeper's choice: the survivor's sets what the victim rings. */
+/* Doorbells are the sleeper's choice: the survivor's sets what the victim rings. Streams have none: they are done after
+ * the first BACKENDS. */
+enum { BACKENDS = 4 };
 static const struct setting settings[] = {
     {"dialer, io_uring", false, DUCT_IO_URING, "wait=park", "wait=park"},
     {"listener, io_uring", true, DUCT_IO_URING, "wait=park", "wait=park"},
@@ -48,8 +52,7 @@ static bool one_life(struct life *life, uint64_t k, const char *name, unsigned *
 {
     struct scene *scene = life->scene;
 
-    memset(scene, 0, sizeof(*scene));
-    scene->talk.salt = k;
+    scene_begin(scene, k);
     scene->plan.die_at = k;
     if (name != NULL)
         memcpy(scene->plan.die_name, name, sizeof(scene->plan.die_name));
@@ -59,13 +62,16 @@ static bool one_life(struct life *life, uint64_t k, const char *name, unsigned *
     return died;
 }
 
-static unsigned all_deaths(const struct setting *setting, struct scene *scene)
+static unsigned all_deaths(const char *scheme, const struct setting *setting, struct scene *scene)
 {
-    const struct survivor_config config = {
-        .io = setting->io, .query = setting->survivor, .listens = !setting->victim_listens};
+    const struct survivor_config config = {.io = setting->io,
+                                           .scheme = scheme,
+                                           .query = setting->survivor,
+                                           .listens = !setting->victim_listens};
     struct survivor survivor;
     struct life life = {.listens = setting->victim_listens,
                         .io = setting->io,
+                        .scheme = scheme,
                         .query = setting->victim,
                         .survivor = &survivor,
                         .scene = scene};
@@ -82,28 +88,33 @@ static unsigned all_deaths(const struct setting *setting, struct scene *scene)
     if (one_life(&life, 0, NULL, seen))
         crash_fail("%s: a victim died without a reason", setting->name);
     survivor_stop(&survivor);
-    printf("%s: %u deaths; before there was a pipe %u, before a word %u, in talk %u, closing %u\n",
-           setting->name, deaths, seen[SEEN_NOTHING], seen[SEEN_PIPE], seen[SEEN_WORDS],
-           seen[SEEN_CLOSE]);
+    printf(
+        "%s, %s: %u deaths; before there was a pipe %u, before a word %u, in talk %u, closing %u\n",
+        scheme, setting->name, deaths, seen[SEEN_NOTHING], seen[SEEN_PIPE], seen[SEEN_WORDS],
+        seen[SEEN_CLOSE]);
     if (crash_world_names() != 0)
         crash_fail("%u names remain", crash_world_names());
     return deaths;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    static const char *const all[] = {
+    static const char *const shared[] = {
         "segment.", "view.",  "meet.", "link.", "grow.",    "loan.",  "send.",   "recv.",
         "return.",  "space.", "park.", "bell.", "eventfd.", "close.", "accept.", "names.connected"};
+    const char *scheme = argc > 1 ? argv[1] : "shm";
+    bool is_shared = strcmp(scheme, "shm") == 0;
     struct scene *scene = scene_new();
     unsigned deaths = 0, untried = 0;
 
     crash_world_open();
-    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
-        deaths += all_deaths(&settings[i], scene);
+    for (size_t i = 0; i < (is_shared ? sizeof(settings) / sizeof(settings[0]) : BACKENDS); i++)
+        deaths += all_deaths(scheme, &settings[i], scene);
     printf("%u deaths\n", deaths);
     scene_free(scene);
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-        untried += crash_untried(all[i]);
+    if (!is_shared)
+        return crash_untried("stream.") > 0;
+    for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++)
+        untried += crash_untried(shared[i]);
     return untried > 0;
 }

@@ -9,7 +9,7 @@
 #include "tests/crash/victim.h"
 
 /*
- * usage: storm [KILLS [SEED]]
+ * usage: storm [KILLS [SEED [shm | uds | tcp]]]
  *
  * Random kills at full speed. A victim has a timer of the kernel's that kills it at any instruction
  * between its first and some milliseconds later, while it and the survivor send each other numbered,
@@ -79,20 +79,22 @@ struct counts {
     uint64_t heard;
 };
 
-static void batch(struct scene *scene, unsigned kills, struct counts *counts)
+static void batch(const char *scheme, struct scene *scene, unsigned kills, struct counts *counts)
 {
     bool victim_listens = draw(2) != 0;
     const struct survivor_config config = {.io = draw(2) ? DUCT_IO_URING : DUCT_IO_EPOLL,
+                                           .scheme = scheme,
                                            .query = ways[draw(WAYS)],
-                                           .listens = !victim_listens};
+                                           .listens = !victim_listens,
+                                           .may_lose = strcmp(scheme, "tcp") == 0};
     struct survivor survivor;
     struct doomed doomed = {
-        .life = {.listens = victim_listens, .survivor = &survivor, .scene = scene}};
+        .life = {
+            .listens = victim_listens, .scheme = scheme, .survivor = &survivor, .scene = scene}};
 
     survivor_start(&survivor, scene, &config);
     for (unsigned i = 0; i < kills; i++) {
-        memset(scene, 0, sizeof(*scene));
-        scene->talk.salt = counts->kills;
+        scene_begin(scene, counts->kills);
         doomed.life.io = draw(2) ? DUCT_IO_URING : DUCT_IO_EPOLL;
         doomed.life.query = ways[draw(WAYS)];
         doomed.ns = 1 + (int64_t)draw(draw(2) ? SHORT_NS : LONG_NS);
@@ -108,15 +110,17 @@ int main(int argc, char **argv)
 {
     uint64_t kills = argc > 1 ? strtoull(argv[1], NULL, 10) : 2000;
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+    const char *scheme = argc > 3 ? argv[3] : "shm";
     struct scene *scene = scene_new();
     struct counts counts = {.kills = 0};
 
     state = (seed + 1) * 0x9e3779b97f4a7c15ull;
     crash_world_open();
-    printf("storm of %llu kills, seed %llu\n", (unsigned long long)kills, (unsigned long long)seed);
+    printf("storm of %llu kills over %s, seed %llu\n", (unsigned long long)kills, scheme,
+           (unsigned long long)seed);
     while (counts.kills < kills)
-        batch(scene, kills - counts.kills < BATCH ? (unsigned)(kills - counts.kills) : BATCH,
-              &counts);
+        batch(scheme, scene,
+              kills - counts.kills < BATCH ? (unsigned)(kills - counts.kills) : BATCH, &counts);
     /* The last victim to listen leaves its socket and lock, for the next listener or the janitor. */
     if (crash_world_names() > 2)
         crash_fail("%u names remain", crash_world_names());

@@ -23,13 +23,25 @@
 struct scene {
     struct talk talk;
     struct crash_plan plan;
+    char where[120]; /* the address of whoever listens, without its scheme, once it does */
 };
+
+/* A round begins: nothing was said and nobody has died. Where the survivor listens stays. */
+void scene_begin(struct scene *scene, uint64_t salt);
+
+/* Addresses of either side over any scheme: one that listens under a name, then says where; one that dials it. */
+void scene_listen_url(char *url, size_t capacity, const char *scheme, const char *name);
+void scene_listens(struct scene *scene, const struct duct_listener *listener);
+void scene_dial_url(const struct scene *scene, char *url, size_t capacity, const char *scheme,
+                    const char *name);
 
 struct survivor_config {
     enum duct_io io;
-    const char *query;     /* of the survivor's address: how it waits and is woken */
-    bool listens;          /* it listens and the victims dial, or the other way round */
-    unsigned names_before; /* in the directory when no victim is there */
+    const char *scheme; /* "shm", "uds" or "tcp" */
+    const char *query;  /* of the survivor's address: how it waits and is woken */
+    bool listens;       /* it listens and the victims dial, or the other way round */
+    bool
+        may_lose; /* over TCP a death with unread messages resets: what the peer has not got is lost */
 };
 
 struct survivor {
