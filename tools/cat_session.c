@@ -101,6 +101,18 @@ void cat_session_close(struct cat_loop *loop, struct cat_session *session, enum 
     session->code = code;
 }
 
+/* Of a peer that was lost by the pipe, of anything else by the call that found it. */
+static void say_end(const struct cat_options *options, const struct cat_session *session)
+{
+    struct duct_pipe_info info = DUCT_PIPE_INFO_INIT;
+    const char *words = session->end == DUCT_EPEER ? duct_err_text(DUCT_EPEER) : duct_err_detail();
+
+    if (session->end == DUCT_EPEER && duct_pipe_info(session->pipe, &info) == DUCT_OK &&
+        info.close_text[0] != '\0')
+        words = info.close_text;
+    cli_say("the pipe %s ended: %s", options->url, words);
+}
+
 /* The pipe has ended, and everything that came before is written. */
 static void ended(struct cat_loop *loop, struct cat_session *session)
 {
@@ -112,8 +124,7 @@ static void ended(struct cat_loop *loop, struct cat_session *session)
     } else if (session->end == DUCT_EPEER && session->in.told && session->out.ended) {
         code = CLI_OK; /* both had said all they had to say */
     } else {
-        cli_say("the pipe %s ended: %s", options->url,
-                session->end == DUCT_EPEER ? duct_err_text(session->end) : duct_err_detail());
+        say_end(options, session);
     }
     bool over = session->end == DUCT_ECLOSED || session->end == DUCT_EPEER;
     cat_session_close(loop, session, over ? CAT_REASON_DONE : CAT_REASON_FAILED, code,

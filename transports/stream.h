@@ -215,6 +215,12 @@ enum duct_err stream_ended(struct stream *stream);
 /* Whether an errno is what a connection dies of by itself; any other is a shortage on this side. */
 bool stream_line_failed(int error);
 
+/* The peer is lost by an error of the socket, 0 for its plain end: PEER, with words that stay. */
+enum duct_err stream_lost(struct stream *stream, int error);
+
+/* Keeps duct_err_detail() as what the stream ended of, where nobody has said why yet. */
+void stream_keep_why(struct stream *stream);
+
 /* ---- stream_out.c: what leaves ---- */
 
 enum duct_err stream_pipe_loan(struct duct_pipe *pipe, size_t size, size_t align,

@@ -115,8 +115,8 @@ void stream_send_close(struct stream_pipe *sp, enum duct_err err, uint32_t code,
     if (!stream->hung_up) {
         DI_CRASH_POINT("stream.goodbye_due");
         put_frame(sp, &frame, payload);
-        stream->hung_up = true;
         DI_CRASH_POINT("stream.goodbye_said");
+        stream->hung_up = true;
         di_io_shut_socket(sp->pipe.context->io, stream->fd);
         DI_CRASH_POINT("stream.shut");
     }

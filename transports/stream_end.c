@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "transports/stream.h"
 
@@ -36,6 +38,41 @@ bool stream_line_failed(int error)
            error == ENETUNREACH || error == ENETDOWN || error == ECONNABORTED;
 }
 
+void stream_keep_why(struct stream *stream)
+{
+    stream_lock(stream);
+    if (stream->close_text[0] == '\0')
+        snprintf(stream->close_text, sizeof(stream->close_text), "%s", duct_err_detail());
+    stream_unlock(stream);
+}
+
+enum duct_err stream_lost(struct stream *stream, int error)
+{
+    enum duct_err err;
+
+    switch (error) {
+    case 0:
+    case EPIPE:
+        err = di_fail(DUCT_EPEER, "the peer hung up without a good-bye: its process died, or "
+                                  "something between the two ended the connection");
+        break;
+    case ECONNRESET:
+    case ECONNABORTED:
+        err = di_fail(DUCT_EPEER, "the connection was reset: the peer's process died with messages "
+                                  "unread, or something between the two broke it off");
+        break;
+    case ETIMEDOUT:
+        err = di_fail(DUCT_EPEER, "the peer's machine acknowledged nothing for too long: it is "
+                                  "down, or cut off");
+        break;
+    default:
+        err = di_fail(DUCT_EPEER, "the peer's machine cannot be reached any more: %s",
+                      strerrordesc_np(error));
+    }
+    stream_keep_why(stream);
+    return err;
+}
+
 /*
  * Nothing can be sent any more. The reason may lie unread in the socket, behind messages that the program has
  * not taken: what is there is read, as far as there is room, and looked through for a good-bye.
@@ -52,6 +89,9 @@ enum duct_err stream_broken(struct stream_pipe *sp, int error)
         return DUCT_EPEER;
     if (why == DUCT_OK && sp->in != NULL && !sp->in->breaking) {
         sp->in->breaking = true;
+        /* The socket says this once; its end looks like any other afterwards. */
+        if (gone && error != EPIPE)
+            sp->in->error = error;
         stream_pull_all(sp);
         sp->in->breaking = false;
         why = stream_ended(sp->stream);
@@ -60,7 +100,7 @@ enum duct_err stream_broken(struct stream_pipe *sp, int error)
     }
     if (why == DUCT_OK)
         /* Not TIMEOUT where the kernel gave the peer up: to callers that says to try again. */
-        why = gone ? DUCT_EPEER : di_fail_os(error, "sending on a stream");
+        why = gone ? stream_lost(sp->stream, error) : di_fail_os(error, "sending on a stream");
     stream_end(sp->stream, why);
     di_pipe_end(&sp->pipe, why);
     return why;

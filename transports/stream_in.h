@@ -85,6 +85,7 @@ struct stream_in {
 
     bool whole;      /* a message is there: frame or block */
     bool more;       /* the last receive filled all it was given */
+    int error;       /* of the socket, by which it ended; 0: the peer hung up */
     bool finished;   /* the end of the stream was received */
     bool discarding; /* the program takes nothing any more */
     bool dry;        /* the socket had nothing when it was last asked: a poll tells of more */

@@ -15,6 +15,7 @@
 static void fail(struct stream_pipe *sp, enum duct_err err)
 {
     di_log(DUCT_LOG_INFO, "a %s pipe was ended: %s", sp->stream->scheme->name, duct_err_detail());
+    stream_keep_why(sp->stream);
     stream_end(sp->stream, err);
     di_pipe_end(&sp->pipe, err);
 }

@@ -45,6 +45,10 @@ static void take_close(struct stream_pipe *sp, const unsigned char *payload, siz
     memcpy(stream->close_text, close.text, sizeof(stream->close_text));
     stream_unlock(stream);
     enum duct_err why = told_by(&close);
+    if (why == DUCT_EPEER && close.text[0] == '\0') {
+        why = di_fail(DUCT_EPEER, "the peer gave up: %s", duct_err_text((enum duct_err)close.err));
+        stream_keep_why(stream);
+    }
     stream_end(stream, why);
     di_pipe_end(&sp->pipe, why);
 }
@@ -218,7 +222,7 @@ static void finish(struct stream_pipe *sp)
     enum duct_err why = stream_ended(sp->stream);
 
     if (why == DUCT_OK)
-        stream_end(sp->stream, why = DUCT_EPEER);
+        stream_end(sp->stream, why = stream_lost(sp->stream, sp->in->error));
     di_pipe_end(&sp->pipe, why);
 }
 
@@ -240,6 +244,7 @@ static bool pull_once(struct stream_pipe *sp)
     }
     if (got <= 0) {
         in->finished = true;
+        in->error = got < 0 ? (int)-got : in->error;
         in->more = false;
         return false;
     }

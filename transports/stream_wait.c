@@ -328,8 +328,10 @@ static void arrived(struct stream_pipe *sp, struct di_io_op *op, int result)
     DI_CRASH_POINT("stream.received");
     if (result > 0)
         stream_in_arrived(sp->in, (size_t)result, op->pieces, op->piece_count);
-    else if (result == 0 || (result == DI_IO_FAILED && !unsent)) /* else it was the sending */
+    else if (result == 0 || (result == DI_IO_FAILED && !unsent)) { /* else it was the sending */
         sp->in->finished = true;
+        sp->in->error = result == DI_IO_FAILED ? op->error : sp->in->error;
+    }
     if (sp->calling != 0)
         stream_call_over(sp);
     stream_settle(sp);

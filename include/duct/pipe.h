@@ -176,7 +176,9 @@ struct duct_pipe_info {
     enum duct_bell bell;        /* by which the peer wakes us now */
     enum duct_bell peer_bell;   /* and we it; AUTO while it never slept */
     uint32_t close_code;        /* the peer's reason, once end is ECLOSED, or peer_closed */
-    char close_text[DUCT_REASON_MAX];
+    char
+        close_text[DUCT_REASON_MAX]; /* and in words; once end is EPEER what the connection died of,
+                                         or what the peer found wrong, where that is known */
     const char
         *scheme; /* "shm", "uds", "tcp": of the pipe there is, also by auto://; static storage */
     uint32_t durable;   /* 1: the pipe is durable, and goes on without its peer */

@@ -91,6 +91,18 @@ enum duct_err di_pipe_check_slow(struct duct_pipe *pipe, unsigned can)
                    "duct_context_adopt(), or split the pipe");
 }
 
+/* The text of other ends was given when they came, by the call that found them. */
+enum duct_err di_pipe_ended(struct duct_pipe *pipe)
+{
+    struct duct_pipe_info info = DUCT_PIPE_INFO_INIT;
+
+    if (pipe->end != DUCT_EPEER)
+        return pipe->end;
+    pipe->ops->info(pipe, &info);
+    return di_fail(DUCT_EPEER, "%s",
+                   info.close_text[0] != '\0' ? info.close_text : duct_err_text(DUCT_EPEER));
+}
+
 void di_pipe_chosen(struct duct_pipe *pipe, bool shared, const char *why)
 {
     struct di_choice *choice = &pipe->choice;

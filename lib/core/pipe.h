@@ -90,6 +90,9 @@ void di_pipe_end(struct duct_pipe *pipe, enum duct_err why);
 /* As di_pipe_end(), of the pipe that the program holds, where that was said of its inner one. */
 void di_pipe_end_quietly(struct duct_pipe *pipe, enum duct_err why);
 
+/* For calls on a pipe that has ended: why, and in words where a peer was lost. */
+enum duct_err di_pipe_ended(struct duct_pipe *pipe);
+
 enum duct_err di_pipe_check_slow(struct duct_pipe *pipe, unsigned can);
 
 /* Refuses dead handles, the wrong half, and in debug builds the wrong thread. */
@@ -112,7 +115,7 @@ static inline enum duct_err di_pipe_check_send(struct duct_pipe *pipe)
     enum duct_err err = di_pipe_check(pipe, DI_CAN_SEND);
 
     if (__builtin_expect(err == DUCT_OK && pipe->end != DUCT_OK, 0))
-        return pipe->end;
+        return di_pipe_ended(pipe);
     return err;
 }
 

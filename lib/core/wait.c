@@ -79,7 +79,7 @@ static enum duct_err poll_only(struct duct_pipe *pipe, unsigned want, di_try_fn 
     if (pipe->ops->pulled && err == DUCT_OK)
         pipe->ops->look(pipe);
     err = again(pipe, args);
-    return err == DUCT_EAGAIN && pipe->end != DUCT_OK ? pipe->end : err;
+    return err == DUCT_EAGAIN && pipe->end != DUCT_OK ? di_pipe_ended(pipe) : err;
 }
 
 static enum duct_err wait_for(struct duct_pipe *pipe, unsigned want, int64_t deadline,
@@ -108,7 +108,7 @@ static enum duct_err wait_for(struct duct_pipe *pipe, unsigned want, int64_t dea
         if (tried != DUCT_EAGAIN)
             return tried;
         if (pipe->end != DUCT_OK)
-            return pipe->end;
+            return di_pipe_ended(pipe);
         if (err == DUCT_ETIMEOUT || di_context_over(pipe->context, deadline))
             return DUCT_ETIMEOUT;
     }
@@ -123,7 +123,7 @@ enum duct_err di_pipe_wait(struct duct_pipe *pipe, unsigned want, int64_t timeou
         return di_fail(DUCT_EINVAL, "timeout_ns is %lld; expected 0, nanoseconds, or DUCT_FOREVER",
                        (long long)timeout_ns);
     if (pipe->end != DUCT_OK)
-        return pipe->end;
+        return di_pipe_ended(pipe);
     if (timeout_ns == 0)
         return poll_only(pipe, want, again, args);
     if (context->running)

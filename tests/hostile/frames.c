@@ -411,6 +411,25 @@ static void close_words(struct beside *b)
 
 /* ---- Row 23: cut and reset ---- */
 
+/* Whatever is asked of such a pipe, and in its info, are the words for what it died of. */
+static void says_why(struct beside *b, bool reset)
+{
+    struct duct_pipe_info info = DUCT_PIPE_INFO_INIT;
+    struct duct_msg msg;
+
+    for (unsigned i = 0; i < 2; i++) {
+        GIVES(duct_recv(b->victim, &msg, SOON), DUCT_EPEER);
+        GIVES(duct_pipe_info(b->victim, &info), DUCT_OK);
+        /* A Unix socket knows no reset but by what was not read. */
+        bool told = reset && strcmp(info.scheme, "tcp") == 0;
+        MUST(strstr(duct_err_detail(), told ? "was reset" : "without a good-bye") != NULL);
+        MUST(strcmp(info.close_text, duct_err_detail()) == 0);
+        GIVES(duct_write(b->victim, "late", 4, 0, 0), DUCT_EPEER);
+        MUST(strcmp(info.close_text, duct_err_detail()) == 0);
+        (void)!duct_recv(b->victim, NULL, 0); /* other words, for now */
+    }
+}
+
 static void cut_anywhere(struct beside *b)
 {
     unsigned char bytes[WIRE_HEADER_SIZE + 16] = {0};
@@ -437,6 +456,7 @@ static void cut_anywhere(struct beside *b)
                 MUST(at < sizeof(bytes) || reset);
             }
             MUST(err == DUCT_EPEER);
+            says_why(b, reset);
             beside_ends(b, DUCT_EPEER);
         }
     }
