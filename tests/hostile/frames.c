@@ -48,6 +48,10 @@ static void unknown_type(struct wire_frame *f)
 {
     f->type = 99;
 }
+static void type_of_later(struct wire_frame *f)
+{
+    f->type = 7, f->size = f->whole = 0;
+}
 static void flags(struct wire_frame *f)
 {
     f->flags = 1;
@@ -130,27 +134,12 @@ static void hears_why(struct beside *b, struct wire *wire)
 
 static void wrong_frames(struct beside *b)
 {
-    static void (*const wrongs[])(struct wire_frame *) = {session_of_another,
-                                                          out_of_turn,
-                                                          long_ago,
-                                                          no_type,
-                                                          unknown_type,
-                                                          flags,
-                                                          channel,
-                                                          reserved,
-                                                          above_the_limit,
-                                                          far_above,
-                                                          large_whole,
-                                                          small_whole,
-                                                          no_beginning,
-                                                          offset_wraps,
-                                                          empty_part,
-                                                          close_short,
-                                                          close_long,
-                                                          drain_with_words,
-                                                          ping_with_words,
-                                                          ack_with_words,
-                                                          note_with_whole};
+    static void (*const wrongs[])(struct wire_frame *) = {
+        session_of_another, out_of_turn,    long_ago,    no_type,          unknown_type,
+        type_of_later,      flags,          channel,     reserved,         above_the_limit,
+        far_above,          large_whole,    small_whole, no_beginning,     offset_wraps,
+        empty_part,         close_short,    close_long,  drain_with_words, ping_with_words,
+        ack_with_words,     note_with_whole};
     size_t heap = beside_heap();
 
     for (unsigned i = 0; i < sizeof(wrongs) / sizeof(wrongs[0]); i++) {
@@ -287,7 +276,8 @@ static void last_ping(struct beside *b)
     wire_close(&wire);
 }
 
-enum { REFUSALS = 100000 };
+/* 64 MiB: more than any two sockets and a queue hold. */
+enum { REFUSALS = 100000, TAKEN_MAX = 16384 };
 
 /* Nobody reads what we send: AGAIN, for ever, at no cost; and all that was taken arrives once somebody does. */
 static void slow_reader(struct beside *b)
@@ -304,6 +294,7 @@ static void slow_reader(struct beside *b)
         err = duct_write(b->victim, bytes, sizeof(bytes), taken, 0);
         MUST(err == DUCT_OK || err == DUCT_EAGAIN);
         taken += err == DUCT_OK; /* the kernel may find room that it had not at first */
+        MUST(taken < TAKEN_MAX);
         refused += err == DUCT_EAGAIN;
     }
     must_not_grow(heap, PIPE_HEAP_MAX);
@@ -365,7 +356,8 @@ static void waits_without_descriptor(struct beside *b)
     size_t sent = 0, got = 0;
     while (duct_write(b->victim, bytes, sizeof(bytes), 0, 0) == DUCT_OK)
         sent += WIRE_HEADER_SIZE + sizeof(bytes);
-    while (got < sent) {
+    for (unsigned i = 0; got < sent; i++) {
+        MUST(i < 10000000);
         long part = wire_hear(&wire, heard, sizeof(heard));
         MUST(part >= 0);
         got += (size_t)part;
