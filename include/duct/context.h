@@ -22,8 +22,15 @@
 extern "C" {
 #endif
 
-/* How the context sleeps. Also set by the environment variable DUCT_IO=uring|epoll, when AUTO. */
-enum duct_io { DUCT_IO_AUTO, DUCT_IO_URING, DUCT_IO_EPOLL };
+/* How the context sleeps. Also set by the environment variable DUCT_IO=uring|sqpoll|epoll, when AUTO. */
+enum duct_io {
+    DUCT_IO_AUTO, /* io_uring where it is allowed, else epoll */
+    DUCT_IO_URING,
+    DUCT_IO_EPOLL,
+    DUCT_IO_SQPOLL /* io_uring with a thread of the kernel's that takes what the loop submits: fewer system calls,
+                      for a CPU that it keeps busy until some time after the last one. Where that is
+                      not permitted, as AUTO; the log says why, and duct_context_io() which it is */
+};
 
 struct duct_context_options {
     size_t size; /* sizeof(struct duct_context_options) */
@@ -103,7 +110,7 @@ DUCT_API void duct_context_wake(struct duct_context *context);
  */
 DUCT_API enum duct_err duct_context_fd(struct duct_context *context, int *fd) DUCT_NODISCARD;
 
-/* "uring" or "epoll". Static storage. */
+/* "uring", "sqpoll" or "epoll". Static storage. */
 DUCT_API const char *duct_context_io(const struct duct_context *context);
 
 #ifdef __cplusplus

@@ -10,6 +10,7 @@
 #include <duct/pipe.h>
 
 #include "lib/base/error.h"
+#include "lib/base/log.h"
 #include "lib/base/system.h"
 #include "lib/base/wiped.h"
 #include "lib/core/listener.h"
@@ -26,6 +27,13 @@
  *   [request]  what the caller did before, flag stored with release | flag exchanged (context.h)
  */
 
+static enum duct_err open_auto(struct di_io **io)
+{
+    if (di_io_uring_available() && di_io_open(io, &di_io_uring) == DUCT_OK)
+        return DUCT_OK;
+    return di_io_open(io, &di_io_epoll);
+}
+
 /* Opens the backend that was asked for; AUTO takes DUCT_IO, then io_uring, then epoll. */
 static enum duct_err open_io(struct di_io **io, enum duct_io wanted)
 {
@@ -36,22 +44,27 @@ static enum duct_err open_io(struct di_io **io, enum duct_io wanted)
             wanted = DUCT_IO_URING;
         else if (strcmp(named, "epoll") == 0)
             wanted = DUCT_IO_EPOLL;
+        else if (strcmp(named, "sqpoll") == 0)
+            wanted = DUCT_IO_SQPOLL;
         else
-            return di_fail(DUCT_EINVAL, "DUCT_IO=%s: expected uring or epoll, or to be unset",
-                           named);
+            return di_fail(DUCT_EINVAL,
+                           "DUCT_IO=%s: expected uring, sqpoll or epoll, or to be unset", named);
     }
     switch (wanted) {
+    case DUCT_IO_SQPOLL:
+        if (di_io_open(io, &di_io_sqpoll) == DUCT_OK)
+            return DUCT_OK;
+        di_log(DUCT_LOG_WARN, "no io_uring with a thread of the kernel's (SQPOLL), so without: %s",
+               duct_err_detail());
+        return open_auto(io);
     case DUCT_IO_URING:
         return di_io_open(io, &di_io_uring);
     case DUCT_IO_EPOLL:
         return di_io_open(io, &di_io_epoll);
     case DUCT_IO_AUTO:
-        if (di_io_uring_available() && di_io_open(io, &di_io_uring) == DUCT_OK)
-            return DUCT_OK;
-        return di_io_open(io, &di_io_epoll);
+        return open_auto(io);
     }
-    return di_fail(DUCT_EINVAL, "io=%d: expected DUCT_IO_AUTO, DUCT_IO_URING or DUCT_IO_EPOLL",
-                   wanted);
+    return di_fail(DUCT_EINVAL, "io=%d: expected a value of enum duct_io", wanted);
 }
 
 /* What of the options the caller knew of, over the defaults. */

@@ -141,7 +141,7 @@ struct di_io_hold {
 
 /* One backend. di_io_* below only forward to it. */
 struct di_io_backend {
-    const char *name; /* "uring", "epoll", "sim" */
+    const char *name; /* "uring", "sqpoll", "epoll", "sim" */
     enum duct_err (*open)(struct di_io **io);
     void (*close)(struct di_io *io);
     void (*submit)(struct di_io *io, struct di_io_op *op);
@@ -171,6 +171,8 @@ struct di_io {
 };
 
 extern const struct di_io_backend di_io_uring;
+extern const struct di_io_backend
+    di_io_sqpoll; /* io_uring, with a thread of the kernel's that submits */
 extern const struct di_io_backend di_io_epoll;
 
 /* Whether an io_uring with what the backend needs can be set up here; the answer is cached. */

@@ -22,6 +22,9 @@ static _Atomic unsigned rings_closed;
  * kernel. */
 enum { ENTRIES = 64, COMPLETIONS = 512 };
 
+/* How long the kernel's thread looks for entries before it sleeps: a CPU's time after each burst. */
+enum { SQPOLL_IDLE_MS = 10 };
+
 /* Nothing dropped (5.5), a timeout in enter (5.11), and one that came with multishot poll (5.13).
  */
 #define NEEDED (IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_RSRC_TAGS)
@@ -39,26 +42,33 @@ static const unsigned flavours[] = {
     0,
 };
 
-static int set_up(struct io_uring *u, bool sleeps_elsewhere)
+static int set_up_as(struct io_uring *u, unsigned flags)
 {
-    int failed = -EINVAL;
-    for (size_t i = sleeps_elsewhere ? 1 : 0;
-         i < sizeof flavours / sizeof flavours[0] && failed == -EINVAL; i++) {
-        struct io_uring_params params = {.flags =
-                                             flavours[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
-                                         .cq_entries = COMPLETIONS};
-        failed = io_uring_queue_init_params(ENTRIES, u, &params);
-        if (failed == 0 && (params.features & NEEDED) != NEEDED) {
-            io_uring_queue_exit(u);
-            return -ENOSYS;
-        }
+    struct io_uring_params params = {.flags = flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+                                     .cq_entries = COMPLETIONS,
+                                     .sq_thread_idle = SQPOLL_IDLE_MS};
+    int failed = io_uring_queue_init_params(ENTRIES, u, &params);
+    if (failed == 0 && (params.features & NEEDED) != NEEDED) {
+        io_uring_queue_exit(u);
+        return -ENOSYS;
     }
     return failed;
 }
 
-enum duct_err di_ring_open(struct di_ring *ring, bool sleeps_elsewhere)
+static int set_up(struct io_uring *u, enum di_ring_kind kind)
 {
-    int failed = set_up(&ring->u, sleeps_elsewhere);
+    int failed = -EINVAL;
+    if (kind == DI_RING_SQPOLL)
+        return set_up_as(u, IORING_SETUP_SQPOLL);
+    for (size_t i = kind == DI_RING_SLEEPS_ELSEWHERE ? 1 : 0;
+         i < sizeof flavours / sizeof flavours[0] && failed == -EINVAL; i++)
+        failed = set_up_as(u, flavours[i]);
+    return failed;
+}
+
+enum duct_err di_ring_open(struct di_ring *ring, enum di_ring_kind kind)
+{
+    int failed = set_up(&ring->u, kind);
     if (failed == -EPERM || failed == -EACCES || failed == -ENOSYS || failed == -EINVAL)
         return di_fail(DUCT_ENOTSUP, "io_uring is not allowed here, or too old for this library; "
                                      "use DUCT_IO=epoll, or allow it (kernel.io_uring_disabled, "
@@ -74,7 +84,7 @@ enum duct_err di_ring_open(struct di_ring *ring, bool sleeps_elsewhere)
     ring->completions_mask = *ring->u.cq.kring_mask;
     for (unsigned i = 0; i < ring->entries; i++)
         ring->u.sq.array[i] = i;
-    ring->tail = di_ring_relaxed(ring->u.sq.ktail);
+    ring->tail = ring->offered = di_ring_relaxed(ring->u.sq.ktail);
     return DUCT_OK;
 }
 
@@ -95,6 +105,25 @@ bool di_ring_knows(struct di_ring *ring, int opcode)
     return knows;
 }
 
+/*
+ * The kernel's thread has what is queued, or is to be woken for it: what io_uring_enter is to be told, 0 for nothing.
+ * Before it sleeps it says so in the flags, and looks at the tail once more; here the tail comes first, and then the
+ * flags, with a full fence in between on both sides, so that one of the two sees the other.
+ */
+static unsigned offer(struct di_ring *ring, unsigned flags, bool waits)
+{
+    ring->offered = ring->tail;
+    atomic_thread_fence(memory_order_seq_cst);
+    unsigned said = di_ring_relaxed(ring->u.sq.kflags); /* relaxed: ordered by the fence */
+    if (!waits && (said & IORING_SQ_CQ_OVERFLOW) == 0)
+        flags = 0;
+    if (said & IORING_SQ_NEED_WAKEUP)
+        flags |= IORING_ENTER_SQ_WAKEUP;
+    if (di_ring_room(ring) == 0)
+        flags |= IORING_ENTER_SQ_WAIT;
+    return flags;
+}
+
 enum duct_err di_ring_enter(struct di_ring *ring, int64_t timeout_ns)
 {
     unsigned flags = IORING_ENTER_GETEVENTS;
@@ -111,10 +140,12 @@ enum duct_err di_ring_enter(struct di_ring *ring, int64_t timeout_ns)
         arg = &wait;
         size = sizeof wait;
     }
+    unsigned queued = di_ring_queued(ring);
     atomic_store_explicit((_Atomic unsigned *)ring->u.sq.ktail, ring->tail,
                           memory_order_release); /* [sq] */
-    int result =
-        io_uring_enter2((unsigned)ring->u.ring_fd, di_ring_queued(ring), least, flags, arg, size);
+    if (di_ring_polled(ring) && (flags = offer(ring, flags, least > 0)) == 0)
+        return DUCT_OK;
+    int result = io_uring_enter2((unsigned)ring->u.ring_fd, queued, least, flags, arg, size);
     if (result >= 0 || result == -ETIME || result == -EINTR)
         return DUCT_OK;
     if (result == -EAGAIN || result == -EBUSY)

@@ -21,25 +21,45 @@
  * completion queue's tail. Its fields are plain integers in liburing's header.
  *
  * | edge   | orders                                                                          |
- * | [sq]   | entries, before the tail that offers them; the kernel's side is its own         |
+ * | [sq]   | entries, before the tail that offers them; using them, after the head           |
  * | [cq]   | completions, after the tail that shows them; reading them, before the head      |
  */
 struct di_ring {
     struct io_uring u;
-    unsigned tail; /* ours of the submission queue; the kernel looks only during enter */
+    unsigned tail;    /* ours of the submission queue; the kernel's is what it was offered */
+    unsigned offered; /* SQPOLL: what the kernel's thread was offered last */
     unsigned entries;
     unsigned completions_mask;
 };
 
-/* For the calling thread. sleeps_elsewhere: a completion shows in the queue although the thread sleeps on something
- * else, for the price of a slower ring. Errors: NOTSUP (not allowed, or too old), LIMIT, NOMEMORY, OS. */
-enum duct_err di_ring_open(struct di_ring *ring, bool sleeps_elsewhere) DUCT_NODISCARD;
+enum di_ring_kind {
+    DI_RING_FASTEST,
+    DI_RING_SLEEPS_ELSEWHERE, /* a completion shows in the queue although the thread sleeps on something else, for the
+                                 price of a slower ring */
+    DI_RING_SQPOLL /* a thread of the kernel's takes what is queued, and sleeps when there is nothing for long */
+};
+
+/* For the calling thread. Errors: NOTSUP (not allowed, or too old), LIMIT, NOMEMORY, OS. */
+enum duct_err di_ring_open(struct di_ring *ring, enum di_ring_kind kind) DUCT_NODISCARD;
+
+static inline bool di_ring_polled(const struct di_ring *ring)
+{
+    return (ring->u.flags & IORING_SETUP_SQPOLL) != 0;
+}
 
 /* Whether it was opened so, or the kernel knows nothing faster. */
 static inline bool di_ring_sleeps_elsewhere(const struct di_ring *ring)
 {
-    return (ring->u.flags & IORING_SETUP_DEFER_TASKRUN) == 0;
+    return (ring->u.flags & (IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SQPOLL)) == 0;
 }
+
+static inline enum di_ring_kind di_ring_kind(const struct di_ring *ring)
+{
+    return di_ring_polled(ring)             ? DI_RING_SQPOLL
+           : di_ring_sleeps_elsewhere(ring) ? DI_RING_SLEEPS_ELSEWHERE
+                                            : DI_RING_FASTEST;
+}
+
 void di_ring_close(struct di_ring *ring);
 
 /* Whether the kernel behind it knows the operation. */
@@ -50,9 +70,20 @@ static inline unsigned di_ring_relaxed(const unsigned *at)
     return atomic_load_explicit((const _Atomic unsigned *)at, memory_order_relaxed);
 }
 
+/* Entries that may be filled. */
+static inline unsigned di_ring_room(const struct di_ring *ring)
+{
+    /* [sq] observes: the kernel's thread has read what it took. */
+    unsigned head =
+        atomic_load_explicit((const _Atomic unsigned *)ring->u.sq.khead, memory_order_acquire);
+    return ring->entries - (ring->tail - head);
+}
+
 /* Entries not yet given to the kernel. */
 static inline unsigned di_ring_queued(const struct di_ring *ring)
 {
+    if (di_ring_polled(ring))
+        return ring->tail - ring->offered;
     /* relaxed: the kernel moves the head only while this thread is in enter */
     return ring->tail - di_ring_relaxed(ring->u.sq.khead);
 }
@@ -65,7 +96,7 @@ static inline struct io_uring_sqe *di_ring_entry(struct di_ring *ring, unsigned 
 /* The next free entry, to be filled before the next call, or NULL if the queue is full. */
 static inline struct io_uring_sqe *di_ring_next(struct di_ring *ring)
 {
-    if (di_ring_queued(ring) == ring->entries)
+    if (di_ring_room(ring) == 0)
         return NULL;
     return di_ring_entry(ring, ring->tail++);
 }
@@ -102,7 +133,8 @@ static inline bool di_ring_take(struct di_ring *ring, struct io_uring_cqe *cqe)
 /*
  * One io_uring_enter: submits what is queued, then waits for a completion for up to timeout_ns (0:
  * does not wait; negative: for ever), and lets the kernel post what it held back. It may return
- * early and empty-handed: callers loop. DUCT_OK, or EAGAIN: the kernel took nothing for want of
+ * early and empty-handed: callers loop. With SQPOLL there is no system call where there is nothing to wait for and the
+ * kernel's thread is awake; with a full queue it waits for an entry. DUCT_OK, or EAGAIN: the kernel took nothing for want of
  * memory, or for completions that wait to be taken. Anything else: the ring is of no use any more.
  */
 enum duct_err di_ring_enter(struct di_ring *ring, int64_t timeout_ns) DUCT_NODISCARD;

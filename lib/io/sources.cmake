@@ -9,6 +9,7 @@ target_sources(duct_lib PRIVATE
   io/uring.c
   io/uring_held.c
   io/uring_recall.c
+  io/uring_submit.c
   io/uring_transfer.c
   io/wake.c
 )

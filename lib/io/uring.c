@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdlib.h>
 
 #include "lib/base/error.h"
@@ -25,13 +24,14 @@ enum { PUT_OFF_MAX = 8 };
 /* Looks at the queues between two looks at the clock: about as long as one of those takes. */
 enum { LOOKS = 32 };
 
-/* How often a submission that the kernel has no memory for is tried again. */
-enum { TRIES_MAX = 100 };
-
 static void land(struct uring *u, const struct io_uring_cqe *cqe)
 {
     if (cqe->user_data == OF_CANCEL)
         return;
+    if (cqe->user_data == OF_FENCE) {
+        u->fenced = true;
+        return;
+    }
     if (cqe->user_data == OF_ALARM) {
         u->alarm = 0;
         return;
@@ -93,42 +93,6 @@ void di_uring_harvest(struct uring *u)
         land(u, &cqe);
     if (u->near != NULL && changed(u->near))
         land_near(u, 0);
-}
-
-/*
- * The one policy for a kernel that takes nothing: make room by harvesting, which is what EBUSY
- * waits for, let others run, which may give memory back, and in the end give up.
- */
-enum duct_err di_uring_flush(struct uring *u)
-{
-    enum duct_err err = DUCT_OK;
-    for (int i = 0; i < TRIES_MAX && di_ring_queued(&u->ring) > 0; i++) {
-        err = di_ring_enter(&u->ring, 0);
-        if (err == DUCT_EAGAIN) {
-            di_uring_harvest(u);
-            sched_yield();
-        } else if (err) {
-            break;
-        }
-    }
-    u->put_off = 0;
-    return err;
-}
-
-struct io_uring_sqe *di_uring_next_entry(struct uring *u)
-{
-    struct io_uring_sqe *sqe = di_ring_next(&u->ring);
-    if (sqe != NULL)
-        return sqe;
-    (void)!di_uring_flush(u); /* its failure shows as no room, and again in wait */
-    return di_ring_next(&u->ring);
-}
-
-struct io_uring_sqe *di_uring_next_pair(struct uring *u)
-{
-    if (di_ring_queued(&u->ring) + 2 > u->ring.entries)
-        (void)!di_uring_flush(u);
-    return di_ring_queued(&u->ring) + 2 > u->ring.entries ? NULL : di_ring_next(&u->ring);
 }
 
 static void arm_wake(struct uring *u)
@@ -252,6 +216,8 @@ static bool must_enter(struct uring *u, bool idle, int64_t deadline)
     if (di_ring_must_enter(&u->ring))
         return true;
     bool queued = di_ring_queued(&u->ring) > 0;
+    if (di_ring_polled(&u->ring) && queued)
+        return true; /* which is hardly ever a system call */
     if (idle)
         return queued || deadline != 0;
     return queued && u->put_off++ >= PUT_OFF_MAX;
@@ -339,6 +305,32 @@ static enum duct_err spin(struct uring *u, int64_t deadline)
     return err;
 }
 
+/*
+ * With SQPOLL the kernel's thread takes what is queued, and runs what became ready, in its own time; but a wait that
+ * does not sleep is to find all there is, and whoever cancelled and lets go of a descriptor counts on it. The thread takes
+ * entries and then runs what is ready, over and over: what was ready, or cancelled, before this call is there when it has
+ * answered twice.
+ */
+static enum duct_err fence(struct uring *u)
+{
+    enum duct_err err = DUCT_OK;
+
+    for (int i = 0; i < 2 && !err; i++) {
+        struct io_uring_sqe *sqe = di_uring_next_entry(u);
+        if (sqe == NULL)
+            break;
+        io_uring_prep_nop(sqe);
+        sqe->user_data = OF_FENCE;
+        u->fenced = false;
+        while (!u->fenced && !err) {
+            err = di_ring_enter(&u->ring, -1);
+            err = err == DUCT_EAGAIN ? DUCT_OK : err;
+            di_uring_harvest(u);
+        }
+    }
+    return err;
+}
+
 static enum duct_err collect(struct uring *u, int64_t deadline)
 {
     bool spins = u->io.spin_ns > 0 && deadline != 0;
@@ -351,10 +343,12 @@ static enum duct_err collect(struct uring *u, int64_t deadline)
         if (u->cut_some)
             di_uring_take_back_cut(u);
         bool idle = !anything(u);
-        if (!must_enter(u, idle, deadline))
+        bool fences = idle && deadline == 0 && di_ring_polled(&u->ring);
+        if (!fences && !must_enter(u, idle, deadline))
             return DUCT_OK;
-        enum duct_err err =
-            idle && spins ? spin(u, deadline) : di_uring_enter(u, idle ? deadline : 0);
+        enum duct_err err = fences          ? fence(u)
+                            : idle && spins ? spin(u, deadline)
+                                            : di_uring_enter(u, idle ? deadline : 0);
         if (err)
             return err;
         spins = false; /* once a wait */
@@ -413,12 +407,13 @@ static void uring_close(struct di_io *io)
     free(u);
 }
 
-static enum duct_err uring_open(struct di_io **io)
+static enum duct_err open_loop(struct di_io **io, const struct di_io_backend *backend,
+                               enum di_ring_kind kind)
 {
     struct uring *u = calloc(1, sizeof *u);
     if (u == NULL)
         return di_fail(DUCT_ENOMEMORY, "no memory for a loop");
-    enum duct_err err = di_ring_open(&u->ring, false);
+    enum duct_err err = di_ring_open(&u->ring, kind);
     if (err) {
         free(u);
         return err;
@@ -429,9 +424,11 @@ static enum duct_err uring_open(struct di_io **io)
         free(u);
         return err;
     }
-    u->io.backend = &di_io_uring;
+    u->io.backend = backend;
     u->io.can = di_ring_knows(&u->ring, DI_OP_FUTEX_WAIT) ? DI_IO_CAN_WORD : 0;
-    u->io.can |= di_ring_knows(&u->ring, IORING_OP_SEND_ZC) ? DI_IO_CAN_HOLD : 0;
+    /* A thread of the kernel's would answer at some later time. */
+    if (kind != DI_RING_SQPOLL && di_ring_knows(&u->ring, IORING_OP_SEND_ZC))
+        u->io.can |= DI_IO_CAN_HOLD;
     /* SOCKET came with the same release, and can be asked for. */
     u->may = di_ring_knows(&u->ring, IORING_OP_SOCKET) ? URING_POLL_FIRST : 0;
     u->may |= URING_ZC_USAGE; /* until it says otherwise: it cannot be asked for */
@@ -443,27 +440,26 @@ static enum duct_err uring_open(struct di_io **io)
     return DUCT_OK;
 }
 
-const struct di_io_backend di_io_uring = {
-    .name = "uring",
-    .open = uring_open,
-    .close = uring_close,
-    .submit = uring_submit,
-    .cancel = uring_cancel,
-    .forget = uring_forget,
-    .wait = uring_wait,
-    .now = uring_now,
-    .wake = uring_wake,
-    .fd = di_uring_fd,
-    .adopt = di_uring_adopt,
-    .try_send = di_transfer_send,
-    .send_held = di_uring_send_held,
-    .try_recv = di_transfer_recv,
-    .try_accept = di_transfer_accept,
-    .open_socket = di_transfer_open,
-    .dup_socket = di_transfer_dup,
-    .shut_socket = di_transfer_shut,
-    .close_socket = di_transfer_close,
-};
+static enum duct_err uring_open(struct di_io **io)
+{
+    return open_loop(io, &di_io_uring, DI_RING_FASTEST);
+}
+
+static enum duct_err sqpoll_open(struct di_io **io)
+{
+    return open_loop(io, &di_io_sqpoll, DI_RING_SQPOLL);
+}
+
+#define OPERATIONS                                                                                \
+    .close = uring_close, .submit = uring_submit, .cancel = uring_cancel, .forget = uring_forget, \
+    .wait = uring_wait, .now = uring_now, .wake = uring_wake, .fd = di_uring_fd,                  \
+    .adopt = di_uring_adopt, .try_send = di_transfer_send, .send_held = di_uring_send_held,       \
+    .try_recv = di_transfer_recv, .try_accept = di_transfer_accept,                               \
+    .open_socket = di_transfer_open, .dup_socket = di_transfer_dup,                               \
+    .shut_socket = di_transfer_shut, .close_socket = di_transfer_close
+
+const struct di_io_backend di_io_uring = {.name = "uring", .open = uring_open, OPERATIONS};
+const struct di_io_backend di_io_sqpoll = {.name = "sqpoll", .open = sqpoll_open, OPERATIONS};
 
 /* Only an answer that will not change is kept: a process short of descriptors may ask again. */
 bool di_io_uring_available(void)
@@ -475,7 +471,7 @@ bool di_io_uring_available(void)
     if (known != UNKNOWN)
         return known == YES;
     struct di_ring ring;
-    enum duct_err err = di_ring_open(&ring, false);
+    enum duct_err err = di_ring_open(&ring, DI_RING_FASTEST);
     if (err == DUCT_OK)
         di_ring_close(&ring);
     if (err == DUCT_OK || err == DUCT_ENOTSUP)

@@ -17,7 +17,7 @@
  */
 
 /* Numbers that are no operation's address. */
-enum { OF_CANCEL = 0, OF_WAKE = 1, OF_ALARM = 2 };
+enum { OF_CANCEL = 0, OF_WAKE = 1, OF_ALARM = 2, OF_FENCE = 3 };
 
 /* In the number of the first half of a CALL, beside the operation's address. */
 enum { OF_CALL = 4 };
@@ -55,6 +55,7 @@ struct uring {
     struct di_io_hold *sending; /* of the send whose answer is awaited, or NULL */
     int sent;                   /* the answer */
     bool sent_held;             /* and the loop has its hold */
+    bool fenced;                /* SQPOLL: the answer of fence() has come */
     bool cut_some;              /* a CALL in flight has not sent everything */
     bool wake_armed;            /* the poll of the wake's eventfd is queued or in the kernel */
     bool recalling;             /* what the kernel cancels although nobody asked is recalled */

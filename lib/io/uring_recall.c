@@ -124,7 +124,7 @@ enum duct_err di_uring_adopt(struct di_io *io)
     if (u->epoll != NULL)
         return di_io_adopt(u->epoll);
     struct di_ring fresh;
-    enum duct_err err = di_ring_open(&fresh, di_ring_sleeps_elsewhere(&u->ring));
+    enum duct_err err = di_ring_open(&fresh, di_ring_kind(&u->ring));
     if (err)
         return err;
     u->recalling = true;
@@ -138,7 +138,8 @@ enum duct_err di_uring_adopt(struct di_io *io)
 void di_uring_sleep_elsewhere(struct uring *u)
 {
     struct di_ring fresh;
-    if (di_ring_sleeps_elsewhere(&u->ring) || di_ring_open(&fresh, true) != DUCT_OK)
+    if (di_ring_kind(&u->ring) != DI_RING_FASTEST ||
+        di_ring_open(&fresh, DI_RING_SLEEPS_ELSEWHERE) != DUCT_OK)
         return;
     di_uring_recall(u);
     move_to(u, &fresh);

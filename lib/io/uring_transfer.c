@@ -37,12 +37,12 @@ static void prep_send(struct io_uring_sqe *sqe, struct di_io_op *op)
     io_uring_prep_sendmsg(sqe, op->fd, &op->message, MSG_NOSIGNAL);
 }
 
-/* Both from Linux 5.17 and 5.19; the second came with sends that say so when they are short (MSG_WAITALL). */
+/* Not where a thread of the kernel's takes the entries, since nobody could say when it has. Both from Linux 5.17 and 5.19; the second came with sends that say so when they are short (MSG_WAITALL). */
 static bool knows_calls(const struct uring *u)
 {
     const unsigned needed = IORING_FEAT_CQE_SKIP | IORING_FEAT_LINKED_FILE;
 
-    return (u->ring.u.features & needed) == needed;
+    return (u->ring.u.features & needed) == needed && !di_ring_polled(&u->ring);
 }
 
 struct io_uring_sqe *di_uring_prep_call(struct uring *u, struct di_io_op *op)

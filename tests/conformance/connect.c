@@ -20,6 +20,8 @@ static struct duct_options options_of(struct side *s, int64_t dial_ns)
 
 static void meets_here(struct side *s)
 {
+    static const char *const io_names[] = {
+        [DUCT_IO_URING] = "uring", [DUCT_IO_SQPOLL] = "sqpoll", [DUCT_IO_EPOLL] = "epoll"};
     struct duct_pipe_info info = info_of(s, s->pipe);
     char dir[128];
 
@@ -28,7 +30,7 @@ static void meets_here(struct side *s)
     CHECK(s, strcmp(duct_listener_path(s->listener), dir) == 0);
     CHECK(s, duct_listener_context(s->listener) == s->context);
     CHECK(s, duct_listener_refused(s->listener) == 0);
-    CHECK(s, strcmp(duct_context_io(s->context), s->io == DUCT_IO_URING ? "uring" : "epoll") == 0);
+    CHECK(s, strcmp(duct_context_io(s->context), io_names[s->io]) == 0);
     CHECK(s, info.size == sizeof(info) && info.state == DUCT_STATE_CONNECTED);
     CHECK(s, info.end == DUCT_OK && info.session_id != 0 && info.peer_uid == getuid());
     CHECK(s, info.peer_pid == (s->process ? s->other_pid : getpid()));

@@ -74,8 +74,15 @@ void conform(const struct scheme *scheme, enum duct_io io, bool process, unsigne
                 there)                                                                        \
     CONFORMS_ON(scheme, epoll, DUCT_IO_EPOLL, other, process, name, needs, mode, query, here, there)
 
+/* A loop whose entries a thread of the kernel's takes: over memory and over the net. */
+#define CONFORMS_SQPOLL(scheme, name, needs, mode, query, here, there)                         \
+    CONFORMS_ON(scheme, sqpoll, DUCT_IO_SQPOLL, process, true, name, needs, mode, query, here, \
+                there)
+
 /* A test that needs a peer it can kill. */
 #define CONFORMS_PROCESS(name, needs, mode, query, here, there)                 \
+    CONFORMS_SQPOLL(shm, name, needs, mode, query, here, there)                 \
+    CONFORMS_SQPOLL(tcp, name, needs, mode, query, here, there)                 \
     CONFORMS_SCHEME(shm, process, true, name, needs, mode, query, here, there)  \
     CONFORMS_SCHEME(uds, process, true, name, needs, mode, query, here, there)  \
     CONFORMS_SCHEME(tcp, process, true, name, needs, mode, query, here, there)  \

@@ -319,7 +319,8 @@ EVERY_BACKEND(nobody_starves)
     di_io_submit(*loop, &busy.op);
     di_io_submit(*loop, &p.op);
     raise_fd(fd);
-    for (int i = 0; i < 20 && p.count == 0; i++)
+    bool other_thread = (*loop)->backend == &di_io_sqpoll; /* brings it, in its own time */
+    for (int i = 0; (i < 20 || other_thread) && p.count == 0; i++)
         cr_assert_eq(di_io_wait(*loop, 0), DUCT_OK);
     cr_assert_eq(p.count, 1);
     cr_assert_gt(busy.count, 0);

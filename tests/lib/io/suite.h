@@ -25,6 +25,10 @@
     {                                      \
         on_backend(&di_io_uring, name);    \
     }                                      \
+    Test(sqpoll, name)                     \
+    {                                      \
+        on_backend(&di_io_sqpoll, name);   \
+    }                                      \
     Test(epoll, name)                      \
     {                                      \
         on_backend(&di_io_epoll, name);    \
@@ -50,7 +54,10 @@ static inline void on_backend(const struct di_io_backend *backend, void (*body)(
     if (backend == &di_io_uring && !di_io_uring_available())
         cr_skip_test("io_uring is not available");
     struct di_io *io = NULL;
-    cr_assert_eq(di_io_open(&io, backend), DUCT_OK, "%s", duct_err_detail());
+    if (backend == &di_io_sqpoll && di_io_open(&io, backend) == DUCT_ENOTSUP)
+        cr_skip_test("SQPOLL is not available");
+    if (io == NULL)
+        cr_assert_eq(di_io_open(&io, backend), DUCT_OK, "%s", duct_err_detail());
     suite_io = io;
     body(&io);
     if (io != NULL)
