@@ -17,7 +17,7 @@
 #define CHUNK_DEFAULT (UINT64_C(64) << 10)
 #define CHUNK_MAX     (UINT64_C(1) << 30)
 
-enum { KEY_LINES = 256, KEY_FRAMED, KEY_CHUNK, KEY_EXEC, KEY_ECHO, KEY_IN, KEY_OUT };
+enum { KEY_LINES = 256, KEY_FRAMED, KEY_CHUNK, KEY_EXEC, KEY_ECHO, KEY_IN, KEY_OUT, KEY_THREADS };
 
 static const struct argp_option common_options[] = {
     {"lines", KEY_LINES, NULL, 0, "A message for each line, and a line for each message", 0},
@@ -37,6 +37,10 @@ static const struct argp_option common_options[] = {
 static const struct argp_option listen_options[] = {
     {"keep", 'k', NULL, 0, "Go on with the next pipe when one ends", 0},
     {"exec", KEY_EXEC, "COMMAND", 0, "Bridge each pipe to a command of its own", 0},
+    {"threads", KEY_THREADS, "N", 0,
+     "Serve a tcp:// address from N threads, each on a processor, with --exec or --echo; implies "
+     "--keep",
+     0},
     {"echo", KEY_ECHO, NULL, 0, "Send every message back, as duct ping expects; implies --keep", 0},
     {0},
 };
@@ -110,6 +114,23 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
     }
 }
 
+/* What does not go together. */
+static void check_listen(const struct cat_options *options, struct argp_state *state)
+{
+    if (options->echo && options->command != NULL)
+        argp_error(state, "--echo and --exec exclude each other");
+    if (options->threads == 0)
+        return;
+    if (!options->echo && options->command == NULL)
+        argp_error(state, "--threads needs --echo or --exec: standard input and output are one");
+    if (options->timeout_ns != DUCT_FOREVER)
+        argp_error(state, "--threads and --timeout exclude each other: a thread that nobody dials "
+                          "would end, and leave its share to nobody");
+    if (options->url != NULL && strncmp(options->url, "tcp://", 6) != 0)
+        argp_error(state, "--threads: only listeners at tcp:// addresses can share one, not %s",
+                   options->url);
+}
+
 static error_t parse_listen(int key, char *arg, struct argp_state *state)
 {
     struct cat_options *options = state->input;
@@ -127,9 +148,14 @@ static error_t parse_listen(int key, char *arg, struct argp_state *state)
     case KEY_ECHO:
         options->echo = options->keep = true;
         return 0;
+    case KEY_THREADS:
+        if (!cli_parse_count(arg, &options->threads) || options->threads > CLI_CONTEXTS_MAX)
+            argp_error(state, "--threads=%s: expected a number from 1 to %u", arg,
+                       CLI_CONTEXTS_MAX);
+        options->keep = true;
+        return 0;
     case ARGP_KEY_END:
-        if (options->echo && options->command != NULL)
-            argp_error(state, "--echo and --exec exclude each other");
+        check_listen(options, state);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -203,6 +229,8 @@ int cat_main(int argc, char **argv)
         cli_verbose();
     loop->options = &options;
     plan(&options, &pipe_options);
+    if (options.threads > 0)
+        return cat_threads(&options, &pipe_options);
     enum duct_err err = duct_context_default(&loop->context);
     if (err != DUCT_OK)
         return cli_fail(err, "open a context for", options.url);

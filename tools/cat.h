@@ -27,6 +27,7 @@
  *   cat_output.c   messages to bytes
  *   cat_end.c      the end of a direction
  *   cat_exec.c     commands
+ *   cat_threads.c  several loops, each with a listener of its own at one address
  *
  * The end of a direction. A pipe has no half-close, so an input that has ended is told by an empty
  * message with a tag of its own, which over a durable pipe holds the number of the session; the pipe is closed once
@@ -60,6 +61,7 @@ struct cat_options {
     enum cat_mode in;
     enum cat_mode out;
     uint64_t chunk;
+    uint64_t threads;   /* 0: none but this one */
     uint64_t count;     /* 0: no limit */
     int64_t timeout_ns; /* DUCT_FOREVER: none */
 };
@@ -182,6 +184,9 @@ bool cat_spawn(struct cat_session *session, const struct cat_options *options);
 bool cat_reap(struct cat_session *session); /* true once it has ended */
 /* Ends it if it still runs: asks first, and kills it where it does not listen. */
 void cat_end_command(struct cat_session *session, const struct cat_options *options);
+
+/* cat_threads.c: listens as the options say, on options->threads threads, and serves until a signal. The exit code. */
+int cat_threads(const struct cat_options *options, const struct duct_options *pipe);
 
 /* cat_progress.c: a line on a terminal, while there is something to tell. */
 bool cat_progress_wanted(const struct cat_options *options);

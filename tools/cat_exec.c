@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -18,6 +19,8 @@
  * runs in /bin/sh, and finds in its environment who is at the other end: DUCT_URL, DUCT_PEER_PID and
  * DUCT_PEER_UID.
  */
+
+static pthread_mutex_t environment = PTHREAD_MUTEX_INITIALIZER;
 
 static void set_number(const char *name, long number)
 {
@@ -77,8 +80,11 @@ bool cat_spawn(struct cat_session *session, const struct cat_options *options)
         close(to[1]);
         return false;
     }
+    /* The environment is one for all threads. */
+    pthread_mutex_lock(&environment);
     set_environment(session->pipe, options->url);
     int failure = spawn(&session->child, options->command, to[0], from[1]);
+    pthread_mutex_unlock(&environment);
     close(to[0]);
     close(from[1]);
     if (failure != 0) {

@@ -13,8 +13,8 @@
 
 bool cat_progress_wanted(const struct cat_options *options)
 {
-    return !options->quiet && isatty(STDERR_FILENO) && !isatty(STDOUT_FILENO) &&
-           !isatty(STDIN_FILENO);
+    return !options->quiet && options->threads == 0 && isatty(STDERR_FILENO) &&
+           !isatty(STDOUT_FILENO) && !isatty(STDIN_FILENO);
 }
 
 static void line(const struct cat_loop *loop, int64_t now, const char *end)

@@ -213,13 +213,16 @@ unsigned cli_processors(void)
 /* ---- Signals ---- */
 
 static atomic_int caught;
-static _Atomic(struct duct_context *) to_cancel;
+static _Atomic(struct duct_context *) to_cancel[CLI_CONTEXTS_MAX];
+static atomic_uint contexts;
 
 static void on_signal(int number)
 {
     /* Relaxed, all of these: read by the thread that the handler interrupts, or after the cancel. */
     atomic_store_explicit(&caught, number, memory_order_relaxed);
-    duct_context_cancel(atomic_load_explicit(&to_cancel, memory_order_relaxed));
+    unsigned count = atomic_load_explicit(&contexts, memory_order_relaxed);
+    for (unsigned i = 0; i < count; i++)
+        duct_context_cancel(atomic_load_explicit(&to_cancel[i], memory_order_relaxed));
 }
 
 void cli_catch_signals(struct duct_context *context)
@@ -227,7 +230,9 @@ void cli_catch_signals(struct duct_context *context)
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
 
-    atomic_store_explicit(&to_cancel, context, memory_order_relaxed);
+    unsigned count = atomic_load_explicit(&contexts, memory_order_relaxed);
+    atomic_store_explicit(&to_cancel[count], context, memory_order_relaxed);
+    atomic_store_explicit(&contexts, count + 1, memory_order_relaxed);
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);

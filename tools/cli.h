@@ -67,8 +67,10 @@ unsigned cli_processors(void);
 
 /*
  * From now on SIGINT and SIGTERM cancel what blocks on context, and a write to a closed pipe is an
- * error instead of a death. A second signal ends the process.
+ * error instead of a death. A second signal ends the process. May be called for several contexts, before there are
+ * threads; they stay open as long as signals may come.
  */
+#define CLI_CONTEXTS_MAX 64u
 void cli_catch_signals(struct duct_context *context);
 
 /* The signal that came, or 0. */

@@ -113,7 +113,7 @@ bool di_ring_knows(struct di_ring *ring, int opcode)
 static unsigned offer(struct di_ring *ring, unsigned flags, bool waits)
 {
     ring->offered = ring->tail;
-    atomic_thread_fence(memory_order_seq_cst);
+    atomic_thread_fence(memory_order_seq_cst);          /* [sq] before the look at the flags */
     unsigned said = di_ring_relaxed(ring->u.sq.kflags); /* relaxed: ordered by the fence */
     if (!waits && (said & IORING_SQ_CQ_OVERFLOW) == 0)
         flags = 0;

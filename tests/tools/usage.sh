@@ -22,6 +22,11 @@ wrong "--count=x" listen --count x shm://a
 wrong "--timeout=soon" dial --timeout soon shm://a
 wrong "a mode is raw, lines or framed" dial --in words shm://a
 wrong "exclude each other" listen --echo --exec cat shm://a
+wrong "--threads=0" listen --threads 0 --echo tcp://127.0.0.1:0
+wrong "--threads=65" listen --threads 65 --echo tcp://127.0.0.1:0
+wrong "needs --echo or --exec" listen --threads 2 tcp://127.0.0.1:0
+wrong "--threads and --timeout exclude" listen --threads 2 --echo --timeout 1s tcp://127.0.0.1:0
+wrong "only listeners at tcp://" listen --threads 2 --echo shm://a
 wrong "cannot dial nonsense" dial nonsense
 wrong "nosuch" dial 'shm://a?nosuch=1'
 wrong "slots" listen 'shm://a?slots=3'

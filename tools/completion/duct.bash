@@ -29,7 +29,7 @@ _duct()
 		return
 	fi
 	case $command in
-	listen) options="$both --keep --exec= --echo" ;;
+	listen) options="$both --keep --exec= --echo --threads=" ;;
 	dial) options=$both ;;
 	ping) options="--count= --size= --interval= --timeout= --json --listen --quiet --help --usage --version" ;;
 	doctor) options="--json --help --usage --version" ;;

@@ -41,6 +41,7 @@ complete -c duct -n $cat -s v -l verbose -d 'Say what happens'
 
 set -l listen '__fish_seen_subcommand_from listen'
 complete -c duct -n $listen -s k -l keep -d 'Go on with the next pipe when one ends'
+complete -c duct -n $listen -l threads -x -d 'Serve from so many threads'
 complete -c duct -n $listen -l exec -x -a '(__fish_complete_command)' -d 'Bridge each pipe to a command of its own'
 complete -c duct -n $listen -l echo -d 'Send every message back'
 
