@@ -19,7 +19,7 @@ static bool fits(struct stream_pipe *sp, const struct duct_msg *msg)
     struct stream_in *in = sp->in;
 
     if (stream->split || sp->pipe.wait == DUCT_WAIT_SPIN || sp->pipe.wait == DUCT_WAIT_YIELD ||
-        sp->pipe.spin_ns != 0)
+        sp->pipe.spin_ns != 0 || sp->pipe.context->io->spin_ns != 0)
         return false;
     if (stream->queue.bytes > 0 || (msg->flags & DUCT_MSG_MORE) || msg->size > stream->frame_max)
         return false;

@@ -31,15 +31,13 @@ static void *dial(void *arg)
     return NULL;
 }
 
-void pair_open(struct pair *pair, enum duct_io io, const char *query)
+/* The pipe, at pair->url. */
+static void meet(struct pair *pair, enum duct_io io)
 {
     struct duct_context_options io_options = DUCT_CONTEXT_OPTIONS_INIT;
     struct duct_options options = DUCT_OPTIONS_INIT;
     pthread_t thread;
 
-    memset(pair, 0, sizeof(*pair));
-    pair_directory(pair->directory);
-    snprintf(pair->url, sizeof(pair->url), "shm://count%s%s", *query ? "?" : "", query);
     io_options.io = io;
     for (int i = 0; i < 2; i++)
         MUST(duct_context_open(&pair->contexts[i], &io_options) == DUCT_OK);
@@ -51,9 +49,26 @@ void pair_open(struct pair *pair, enum duct_io io, const char *query)
     MUST(duct_context_adopt(pair->contexts[1]) == DUCT_OK);
 }
 
+void pair_open(struct pair *pair, enum duct_io io, const char *query)
+{
+    memset(pair, 0, sizeof(*pair));
+    pair_directory(pair->directory);
+    snprintf(pair->url, sizeof(pair->url), "shm://count%s%s", *query ? "?" : "", query);
+    meet(pair, io);
+}
+
+void pair_open_uds(struct pair *pair, enum duct_io io, const char *query)
+{
+    memset(pair, 0, sizeof(*pair));
+    snprintf(pair->url, sizeof(pair->url), "uds://@duct-pair-%d%s%s", (int)getpid(),
+             *query ? "?" : "", query);
+    meet(pair, io);
+}
+
 void pair_close(struct pair *pair)
 {
     duct_context_close(pair->contexts[0]);
     duct_context_close(pair->contexts[1]);
-    pair_leave(pair->directory);
+    if (*pair->directory != '\0')
+        pair_leave(pair->directory);
 }

@@ -17,6 +17,7 @@ struct pair {
 };
 
 void pair_open(struct pair *pair, enum duct_io io, const char *query);
+void pair_open_uds(struct pair *pair, enum duct_io io, const char *query);
 void pair_close(struct pair *pair);
 
 /* A directory of the test's own for sockets; and its end. */
