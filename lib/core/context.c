@@ -309,15 +309,20 @@ bool di_context_over(struct duct_context *context, int64_t deadline)
     return deadline != 0 && deadline != INT64_MAX && di_io_now(context->io) >= deadline;
 }
 
-enum duct_err di_context_reap(struct duct_context *context)
+static enum duct_err reap(struct duct_context *context, int64_t deadline)
 {
     context->turns = 0;
     between_turns(context);
-    enum duct_err err = di_io_wait(context->io, 0);
+    enum duct_err err = di_io_wait(context->io, deadline);
     between_turns(context);
     /* It may have taken the wake by which the exported descriptor is readable. */
     di_context_signal(context);
     return err;
+}
+
+enum duct_err di_context_reap(struct duct_context *context)
+{
+    return reap(context, 0);
 }
 
 void di_context_glance(struct duct_context *context)
@@ -329,7 +334,7 @@ void di_context_glance(struct duct_context *context)
         return;
     context->looked_at = now;
     /* Its failure is for a call that sleeps to report. */
-    enum duct_err ignored = di_context_reap(context);
+    enum duct_err ignored = reap(context, DI_IO_GLANCE);
     (void)ignored;
 }
 
@@ -346,7 +351,7 @@ void di_context_turn(struct duct_context *context)
         di_context_glance(context);
         return;
     }
-    enum duct_err ignored = di_context_reap(context);
+    enum duct_err ignored = reap(context, DI_IO_GLANCE);
     (void)ignored;
 }
 

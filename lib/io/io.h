@@ -78,6 +78,9 @@ enum {
     DI_IO_FAILED = -2 /* the descriptor or word cannot be waited for; or see error */
 };
 
+/* A deadline: di_io_wait() neither sleeps nor asks a thread of the kernel's (SQPOLL) for what it has not got to. */
+#define DI_IO_GLANCE ((int64_t)-1)
+
 enum {
     DI_IO_CAN_WORD = 1u << 0,
     DI_IO_CAN_HOLD = 1u << 1 /* di_io_send_held() */
@@ -217,7 +220,7 @@ static inline void di_io_forget(struct di_io *io, struct di_io_op *op)
 
 /*
  * Runs completions: those there are, at least one round; sleeps until the first if there are none,
- * up to deadline (absolute; 0: does not sleep; INT64_MAX: for ever). DUCT_OK if any completion ran
+ * up to deadline (absolute; 0: does not sleep; INT64_MAX: for ever; DI_IO_GLANCE). DUCT_OK if any completion ran
  * or wake() was called, AGAIN if the deadline passed, OS if the loop itself has failed for good.
  */
 static inline enum duct_err di_io_wait(struct di_io *io, int64_t deadline)

@@ -333,8 +333,10 @@ static enum duct_err fence(struct uring *u)
 
 static enum duct_err collect(struct uring *u, int64_t deadline)
 {
-    bool spins = u->io.spin_ns > 0 && deadline != 0;
+    bool spins = u->io.spin_ns > 0 && deadline > 0;
+    bool asks = deadline == 0 && di_ring_polled(&u->ring);
 
+    deadline = deadline < 0 ? 0 : deadline;
     di_uring_harvest(u);
     di_due_expire(&u->due);
     for (;;) {
@@ -343,7 +345,7 @@ static enum duct_err collect(struct uring *u, int64_t deadline)
         if (u->cut_some)
             di_uring_take_back_cut(u);
         bool idle = !anything(u);
-        bool fences = idle && deadline == 0 && di_ring_polled(&u->ring);
+        bool fences = idle && asks;
         if (!fences && !must_enter(u, idle, deadline))
             return DUCT_OK;
         enum duct_err err = fences          ? fence(u)
@@ -366,7 +368,7 @@ static enum duct_err uring_wait(struct di_io *io, int64_t deadline)
     struct uring *u = di_uring_of(io);
     if (u->epoll != NULL)
         return di_io_wait(u->epoll, deadline);
-    enum duct_err err = collect(u, deadline < 0 ? 0 : deadline);
+    enum duct_err err = collect(u, deadline);
     if (di_ring_queued(&u->ring) > 0)
         di_uring_drop_calls(u);
     bool woken = u->woken;
