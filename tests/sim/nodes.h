@@ -48,6 +48,7 @@ struct sim_world {
     uint64_t turns;
     int64_t lateness;  /* of the clock, when it jumps */
     bool cramped;      /* a socket may have no room for a good-bye, or say so */
+    bool impatient;    /* a pipe may end with TIMEOUT, of a message that was not complete in time */
     char failure[400]; /* the first; "": none */
     bool stuck;        /* programs that did not end hold memory and sockets for good */
 };

@@ -206,7 +206,7 @@ static void farewell(struct sim_node *node, struct duct_pipe *pipe, enum sim_sid
     /* One after the other: the last may have to wait for the misfortunes of all the others. */
     bool queues = script->harm && script->dialers > 1 && !script->events;
     SIM_CHECK(node,
-              err != DUCT_ETIMEOUT || script->timeout_ns != 0 || queues ||
+              err != DUCT_ETIMEOUT || script->timeout_ns != 0 || queues || script->impatient ||
                   node->world->lateness > 0,
               "the other side is silent, and nobody gives it up");
     if (duct_pipe_info(pipe, &info) == DUCT_OK && info.end == DUCT_OK) {
@@ -334,6 +334,7 @@ void sim_play(struct sim_world *world, const struct sim_script *script)
 {
     static struct sim_case play;
 
+    world->impatient = script->impatient;
     if (script->comes_back) {
         play_comeback(world, script);
         return;

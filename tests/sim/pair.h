@@ -31,6 +31,7 @@ struct sim_script {
     unsigned
         end_must; /* how a side is told of the end that did not bring it about; 0: see sim_talks_check() */
     bool harm;         /* something is to be broken */
+    bool impatient;    /* a message may be given too little time to be complete */
     unsigned meddles;  /* so often somebody cancels or wakes a context that is not its own */
     bool comes_back;   /* the dial says reconnect=1: comeback.h has the programs; with it: */
     unsigned outages;  /* so often something is lost */

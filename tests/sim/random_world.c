@@ -111,6 +111,7 @@ static void draw_script(struct dice *dice, struct sim_random *random)
         script->size /= 2;
     while (script->messages > 1 && script->messages * (script->size + 40) * 8 > bytes)
         script->messages /= 2;
+    random->bytes = bytes;
 }
 
 /* Options that change how it is done, and not what. Who spins until a cut line is given up takes real time. */
@@ -170,8 +171,23 @@ static void draw_comeback(struct dice *dice, struct sim_random *random)
         script->end_must = ~0u & ~(SIM_MAY(DUCT_EINVAL) | SIM_MAY(DUCT_ECORRUPT));
 }
 
+/* Messages of many frames. Where something breaks, the time for one may be short. */
+static void draw_large(struct dice *dice, struct sim_random *random, bool harm)
+{
+    struct sim_script *script = &random->script;
+    long long reassembly_ms = harm ? ONE_OF(dice, 50, 1000, 5000, 30000) : 30000;
+
+    script->size = (uint32_t)ONE_OF(dice, 66000, 130000, 300000);
+    while (script->size > random->bytes)
+        script->size /= 2;
+    script->messages = 1 + (unsigned)draw(dice, 3);
+    script->impatient = harm;
+    add(random->dial, sizeof(random->dial), "&max_msg=300000&reassembly=%lldms", reassembly_ms);
+    add(random->listen, sizeof(random->listen), "&max_msg=300000&reassembly=%lldms", reassembly_ms);
+}
+
 /* By dice of their own, so that worlds without them stay what they were. */
-static void draw_life(struct sim_random *random, uint64_t seed)
+static void draw_life(struct sim_random *random, uint64_t seed, bool harm)
 {
     struct dice dice = {.state = seed * 0x9fb21c651e98df25u + 7};
     struct sim_script *script = &random->script;
@@ -182,6 +198,9 @@ static void draw_life(struct sim_random *random, uint64_t seed)
     bool attends = script->comes_back || script->events || script->dialers == 1;
     if (attends && one_in(&dice, script->comes_back ? 2 : 4))
         draw_heartbeat(&dice, random);
+    bool pooled = strstr(random->dial, "pool=") != NULL || strstr(random->listen, "pool=") != NULL;
+    if (!pooled && one_in(&dice, 7))
+        draw_large(&dice, random, harm);
 }
 
 /* In the order of the plan. */
@@ -201,7 +220,7 @@ void sim_random_world(struct sim_random *random, uint64_t seed)
     draw_script(&dice, random);
     draw_query(&dice, harm, random->dial, sizeof(random->dial));
     draw_query(&dice, harm, random->listen, sizeof(random->listen));
-    draw_life(random, seed);
+    draw_life(random, seed, harm);
     script->dial = random->dial;
     script->listen = random->listen;
     script->harm = harm || script->timeout_ns != 0 || script->meddles > 0;

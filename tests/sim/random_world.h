@@ -8,6 +8,7 @@
 struct sim_random {
     struct di_sim_plan plan;
     struct sim_script script;
+    uint64_t bytes; /* as many as pass in a few seconds */
     char dial[300], listen[200];
     char words[1100]; /* for people: what was drawn */
 };

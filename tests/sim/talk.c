@@ -104,7 +104,7 @@ static void check_end(struct sim_world *world, const struct sim_talk *talk, enum
     if (!own->opened || own->closed)
         return;
     SIM_CHECK(&who, own->end != DUCT_OK, "its pipe has not ended, and nobody closed it");
-    SIM_CHECK(&who, own->end != DUCT_ETIMEOUT && own->end != DUCT_EAGAIN,
+    SIM_CHECK(&who, (own->end != DUCT_ETIMEOUT || world->impatient) && own->end != DUCT_EAGAIN,
               "ended with %s, which says to try again", duct_err_text(own->end));
     SIM_CHECK(&who, own->end != DUCT_ECORRUPT, "corrupt, between two honest peers");
     if (own->end == DUCT_ECLOSED) {
