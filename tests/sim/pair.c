@@ -4,12 +4,14 @@
 #include <stdio.h>
 
 #include "tests/sim/comeback.h"
+#include "tests/sim/scheme.h"
 
 /* How long calls wait where the script does not say: longer than a kernel takes to give a silent peer up. */
 #define LONG (120 * DUCT_SECOND)
 
-/* What a call may be late for anything but a jump of the clock: others' looks at nothing. */
-#define SLACK DUCT_MILLISECOND
+/* What a call may be late for anything but a jump of the clock: others' looks at nothing, and the millisecond after which
+ * who spins looks at the kernel. */
+#define SLACK (2 * DUCT_MILLISECOND)
 
 static const struct sim_script *script_of(const struct sim_node *node)
 {
@@ -335,6 +337,7 @@ void sim_play(struct sim_world *world, const struct sim_script *script)
     static struct sim_case play;
 
     world->impatient = script->impatient;
+    sim_scheme_frames(script->frame_max);
     if (script->comes_back) {
         play_comeback(world, script);
         return;

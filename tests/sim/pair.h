@@ -19,6 +19,7 @@ struct sim_script {
     enum sim_talking talking;
     unsigned messages;
     uint32_t size;      /* of the largest message */
+    uint32_t frame_max; /* largest frame; 0: no larger than a message may be */
     bool fixed;         /* all are so large */
     enum sim_way way;   /* SIM_WAYS: any */
     bool events;        /* the listener waits for events, and not for one pipe */

@@ -177,6 +177,7 @@ static void draw_large(struct dice *dice, struct sim_random *random, bool harm)
     struct sim_script *script = &random->script;
     long long reassembly_ms = harm ? ONE_OF(dice, 50, 1000, 5000, 30000) : 30000;
 
+    script->frame_max = (uint32_t)ONE_OF(dice, 1024, 5000, 65536);
     script->size = (uint32_t)ONE_OF(dice, 66000, 130000, 300000);
     while (script->size > random->bytes)
         script->size /= 2;
@@ -198,8 +199,11 @@ static void draw_life(struct sim_random *random, uint64_t seed, bool harm)
     bool attends = script->comes_back || script->events || script->dialers == 1;
     if (attends && one_in(&dice, script->comes_back ? 2 : 4))
         draw_heartbeat(&dice, random);
-    bool pooled = strstr(random->dial, "pool=") != NULL || strstr(random->listen, "pool=") != NULL;
-    if (!pooled && one_in(&dice, 7))
+    /* Not where the pool was made small, nor for who spins through all that time. */
+    const char *dial = random->dial, *listen = random->listen;
+    bool may = strstr(dial, "pool=") == NULL && strstr(listen, "pool=") == NULL &&
+               strstr(dial, "wait=") == NULL && strstr(listen, "wait=") == NULL;
+    if (may && one_in(&dice, 7))
         draw_large(&dice, random, harm);
 }
 
@@ -226,16 +230,18 @@ void sim_random_world(struct sim_random *random, uint64_t seed)
     script->harm = harm || script->timeout_ns != 0 || script->meddles > 0;
     if (script->harm)
         script->dial_may = ~0u & ~(SIM_MAY(DUCT_EINVAL) | SIM_MAY(DUCT_ECORRUPT));
-    int used = snprintf(
-        random->words, sizeof(random->words),
-        "%sdelay %lld+%lld us, buffer %u, packet %u, send %u, recv %u%s%s%s; talking %d, %u "
-        "messages of %u by way %d, %u dialers%s%s, dial %s, listen %s",
-        script->comes_back ? "comes back; " : "", (long long)plan->delay_ns / 1000,
-        (long long)plan->jitter_ns / 1000, plan->buffer, plan->packet_max, plan->send_max,
-        plan->recv_max, plan->edges ? ", edges" : "", plan->unordered ? ", unordered" : "",
-        harm ? ", harm" : "", script->talking, script->messages, script->size, script->way,
-        script->dialers, script->events ? ", events" : "",
-        script->listener_ends ? ", listener ends" : "", random->dial, random->listen);
+    int used =
+        snprintf(random->words, sizeof(random->words),
+                 "%sframes %u, delay %lld+%lld us, buffer %u, packet %u, send %u, recv %u%s%s%s; "
+                 "talking %d, %u "
+                 "messages of %u by way %d, %u dialers%s%s, dial %s, listen %s",
+                 script->comes_back ? "comes back; " : "", script->frame_max,
+                 (long long)plan->delay_ns / 1000, (long long)plan->jitter_ns / 1000, plan->buffer,
+                 plan->packet_max, plan->send_max, plan->recv_max, plan->edges ? ", edges" : "",
+                 plan->unordered ? ", unordered" : "", harm ? ", harm" : "", script->talking,
+                 script->messages, script->size, script->way, script->dialers,
+                 script->events ? ", events" : "", script->listener_ends ? ", listener ends" : "",
+                 random->dial, random->listen);
     const di_sim_odds *first = &plan->send_again;
     for (unsigned i = 0; i < sizeof(odds_names) / sizeof(odds_names[0]); i++) {
         if (first[i] != 0 && used > 0 && (size_t)used < sizeof(random->words))

@@ -15,6 +15,9 @@
 #define COMES_BACK \
     .comes_back = true, .talking = SIM_CALLS, .messages = 40, .size = 3000, .way = SIM_WAY_COPY
 
+#define LARGE \
+    .talking = SIM_STREAM, .messages = 3, .size = 200000, .fixed = true, .frame_max = 65536
+
 #define ANY_WAY .way = SIM_WAYS
 #define BROKEN  SIM_MAY(DUCT_EPEER)
 #define ANY_END (~0u & ~(SIM_MAY(DUCT_ECORRUPT) | SIM_MAY(DUCT_EINVAL)))
@@ -172,6 +175,26 @@ const struct sim_scenario sim_scenarios[] = {
      .plan = {LINE, TRAP(DI_SIM_STALL, TO_LISTENER, 9000), .stall_ns = 4 * S},
      .script = {COMES_BACK, .listen = "?heartbeat=300ms&heartbeat_missed=2", .harm = true,
                 .dial = "?reconnect=1&wait_listener=1", .end_must = SIM_MAY(DUCT_OK)}},
+
+    {"pauses that grow, and attempts that end", .plan = {LINE}, .play = sim_play_pauses},
+
+    /* Peers that are judged. */
+    {"a line that was cut is found in time", .plan = {LINE, .silence_ns = 600 * S},
+     .play = sim_play_cut_found},
+    {"a machine that slept", .plan = {LINE}, .play = sim_play_naps},
+    {"a message that is not complete in time",
+     .plan = {LINE, TRAP(DI_SIM_STALL, TO_LISTENER, 56 + 100000), .stall_ns = 5 * S},
+     .script = {LARGE, .dial = "?wait_listener=1&max_msg=300k",
+                .listen = "?max_msg=300k&reassembly=2s", .impatient = true, .harm = true,
+                .end_must = SIM_MAY(DUCT_ETIMEOUT) | SIM_MAY(DUCT_EPEER)}},
+    {"a message that never is complete",
+     .plan = {LINE, TRAP(DI_SIM_CUT, TO_LISTENER, 56 + 100000), .silence_ns = 60 * S},
+     .script = {LARGE, .dial = "?wait_listener=1&max_msg=300k",
+                .listen = "?max_msg=300k&reassembly=2s", .impatient = true, .harm = true,
+                .end_must = SIM_MAY(DUCT_ETIMEOUT) | SIM_MAY(DUCT_EPEER)}},
+    {"a large message on a slow line", .plan = {.delay_ns = 5 * MS, .buffer = 2000},
+     .script = {LARGE, .dial = "?wait_listener=1&max_msg=300k",
+                .listen = "?max_msg=300k&reassembly=5s"}},
 
     /* With programs of their own (scenario_plays.c). */
     {"nobody listens", .play = sim_play_nobody},

@@ -10,10 +10,17 @@
 #include "transports/stream_dial.h"
 
 static struct di_sim *world;
+static uint32_t frame_max;
 
 void sim_scheme_world(struct di_sim *sim)
 {
     world = sim;
+    frame_max = 0;
+}
+
+void sim_scheme_frames(uint32_t most)
+{
+    frame_max = most;
 }
 
 static enum duct_err resolve(const struct di_url *url, struct stream_address *addresses,
@@ -104,6 +111,10 @@ const struct di_transport *__real_di_transport_find(const char *name);
 const struct di_transport *__wrap_di_transport_find(const char *name);
 uint64_t __real_di_random_u64(void);
 uint64_t __wrap_di_random_u64(void);
+size_t __real_di_shake_begin(struct di_shake *shake, bool dialer, const struct di_hello *own,
+                             unsigned char *out);
+size_t __wrap_di_shake_begin(struct di_shake *shake, bool dialer, const struct di_hello *own,
+                             unsigned char *out);
 int64_t __real_di_coarse_now(void);
 int64_t __wrap_di_coarse_now(void);
 
@@ -120,4 +131,14 @@ uint64_t __wrap_di_random_u64(void)
 int64_t __wrap_di_coarse_now(void)
 {
     return world != NULL ? di_sim_now(world) : __real_di_coarse_now();
+}
+
+size_t __wrap_di_shake_begin(struct di_shake *shake, bool dialer, const struct di_hello *own,
+                             unsigned char *out)
+{
+    struct di_hello hello = *own;
+
+    if (world != NULL && frame_max != 0 && hello.frame_max > frame_max)
+        hello.frame_max = frame_max;
+    return __real_di_shake_begin(shake, dialer, &hello, out);
 }

@@ -10,4 +10,7 @@
  */
 void sim_scheme_world(struct di_sim *sim);
 
+/* Both sides take no larger frames than that, in this world; 0: as they would. Larger messages then come in parts. */
+void sim_scheme_frames(uint32_t frame_max);
+
 #endif
