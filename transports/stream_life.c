@@ -102,7 +102,9 @@ static void on_overdue(struct di_sweep_entry *entry, int64_t now)
 
 void stream_message_begun(struct stream_pipe *sp)
 {
-    await_message(sp, di_io_now(sp->pipe.context->io));
+    /* A handle that is on its way out, or to another context, is on no list; where it goes on, it starts anew. */
+    if (!sp->closing && !sp->detaching)
+        await_message(sp, di_io_now(sp->pipe.context->io));
 }
 
 /* ---- Both ---- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/sim/scenarios.h"
+#include "tests/sim/scheme.h"
 
 /* Scenarios of the life of a connection: judged, ended, and made anew, with programs of their own. */
 
@@ -255,4 +256,37 @@ void sim_play_pauses(struct sim_world *world, const struct sim_scenario *self)
                                           "&attempts=6",
                                   .dialer = count_pauses,
                                   .listener = vanish});
+}
+
+/* ---- Closed in the midst of a message: what is left of its time is nobody's any more ---- */
+
+static void say_large(struct sim_node *self, struct duct_pipe *pipe)
+{
+    enum duct_err err = DUCT_OK;
+
+    for (unsigned i = 0; i < 50 && (err == DUCT_OK || err == DUCT_ETIMEOUT); i++)
+        err = sim_say(self, pipe, SIM_DIALER, SIM_WAY_COPY, 20000, DUCT_MILLISECOND);
+    if (err == DUCT_OK || err == DUCT_ETIMEOUT)
+        err = sim_hear(self, pipe, SIM_DIALER, SIM_WAY_COPY, 10 * DUCT_SECOND);
+    SIM_CHECK(self, err == DUCT_ECLOSED || err == DUCT_EPEER, "the end: %s", duct_err_text(err));
+    duct_pipe_close(pipe);
+}
+
+static void close_within(struct sim_node *self, struct duct_pipe *pipe)
+{
+    enum duct_err err = sim_hear(self, pipe, SIM_LISTENER, SIM_WAY_COPY, DUCT_SECOND);
+
+    SIM_CHECK(self, err == DUCT_OK, "a receive: %s", duct_err_text(err));
+    sim_pass(self, (int64_t)sim_any(self, 50) * DUCT_MILLISECOND);
+    duct_pipe_close(pipe);
+    sim_pass(self, DUCT_SECOND);
+}
+
+void sim_play_closed_within(struct sim_world *world, const struct sim_scenario *self)
+{
+    (void)self;
+    sim_scheme_frames(1024);
+    play_two(world, &(struct two){.listen = "?reassembly=100ms",
+                                  .dialer = say_large,
+                                  .listener = close_within});
 }

@@ -192,6 +192,8 @@ const struct sim_scenario sim_scenarios[] = {
      .script = {LARGE, .dial = "?wait_listener=1&max_msg=300k",
                 .listen = "?max_msg=300k&reassembly=2s", .impatient = true, .harm = true,
                 .end_must = SIM_MAY(DUCT_ETIMEOUT) | SIM_MAY(DUCT_EPEER)}},
+    {"closed in the midst of a message", .plan = {LINE, .packet_max = 1400, .recv_max = 700},
+     .play = sim_play_closed_within},
     {"a large message on a slow line", .plan = {.delay_ns = 5 * MS, .buffer = 2000},
      .script = {LARGE, .dial = "?wait_listener=1&max_msg=300k",
                 .listen = "?max_msg=300k&reassembly=5s"}},
