@@ -29,6 +29,9 @@
 /* What a look that finds nothing costs, so that one who only looks lets others on. */
 #define LOOK_NS 1000
 
+/* A call that looks at the clock several times may meet so many of its jumps. */
+#define STEPS_OF_CALL 4
+
 /* Stacks are kept for the next world. */
 static unsigned char *stacks[SIM_NODES];
 static unsigned char *main_stack;
@@ -202,7 +205,7 @@ void sim_world_open(struct sim_world *world, uint64_t seed, const struct di_sim_
     world->cramped = (plan->buffer != 0 && plan->buffer < 1024) ||
                      (plan->packet_max != 0 && plan->packet_max < 32) || plan->send_max != 0 ||
                      plan->send_again > 0;
-    world->lateness = plan->clock_steps > 0 ? plan->step_max_ns : 0;
+    world->lateness = plan->clock_steps > 0 ? STEPS_OF_CALL * plan->step_max_ns : 0;
     find_main_stack();
     if (di_sim_open(&world->sim, seed, plan) != DUCT_OK) {
         fprintf(stderr, "%s\n", duct_err_detail());

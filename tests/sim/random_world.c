@@ -195,8 +195,9 @@ static void draw_life(struct sim_random *random, uint64_t seed, bool harm)
 
     if (one_in(&dice, 4))
         draw_comeback(&dice, random);
-    /* Only a program that attends to all its pipes lets them be judged. */
-    bool attends = script->comes_back || script->events || script->dialers == 1;
+    /* Only a program that attends to all its pipes lets them be judged, and not one that lingers for one of them. */
+    bool attends =
+        script->comes_back || script->dialers == 1 || (script->events && script->linger_ns == 0);
     if (attends && one_in(&dice, script->comes_back ? 2 : 4))
         draw_heartbeat(&dice, random);
     /* Not where the pool was made small, nor for who spins through all that time. */
