@@ -20,6 +20,7 @@
 #include "lib/io/due.h"
 #include "lib/io/epoll.h"
 #include "lib/io/io.h"
+#include "lib/io/received.h"
 #include "lib/io/transfer.h"
 #include "lib/io/wake.h"
 
@@ -32,7 +33,9 @@ struct epoll_loop {
     struct di_due due;
     struct di_wake *wake; /* its own, or that of the loop that handed over */
     struct di_wake own;
-    struct di_list waiting; /* POLL operations in flight without a result */
+    struct di_list waiting;     /* operations in flight without a result, on descriptors */
+    struct di_buffers *buffers; /* what RECV_ANY receives into, or NULL */
+    struct di_list receptions;  /* of operations for which something waits to be taken */
     bool woken;
     bool dispatching; /* inside wait or close */
     bool exported;
@@ -52,7 +55,7 @@ static void arm_if_exported(struct epoll_loop *l)
 
 static bool register_fd(struct epoll_loop *l, struct di_io_op *op)
 {
-    uint32_t events = di_transfer_kind(op->kind) ? di_transfer_events(op) : op->events;
+    uint32_t events = op->kind == DI_IO_POLL ? op->events : di_transfer_events(op);
     struct epoll_event event = {.events = events | EPOLLET, .data = {.ptr = op}};
     op->pending = false;
     op->drained = false;
@@ -99,22 +102,70 @@ static bool attempt(struct epoll_loop *l, struct di_io_op *op, bool connecting)
     return true;
 }
 
+/* The descriptor is in the set; false: it cannot be, and the operation fails. */
+static bool watched(struct epoll_loop *l, struct di_io_op *op)
+{
+    if (op->registered || register_fd(l, op)) {
+        op->drained = op->drained && !op->pending;
+        op->pending = false;
+        return true;
+    }
+    op->error = errno;
+    di_due_put(&l->due, op, DI_IO_FAILED);
+    return false;
+}
+
 static void submit_transfer(struct epoll_loop *l, struct di_io_op *op)
 {
     op->sent = 0;
     if (op->kind == DI_IO_CONNECT && attempt(l, op, false))
         return; /* and not registered: the descriptor is for other operations next */
-    if (!op->registered && !register_fd(l, op)) {
-        op->error = errno;
-        di_due_put(&l->due, op, DI_IO_FAILED);
+    if (!watched(l, op))
         return;
-    }
-    if (op->pending)
-        op->drained = false;
-    op->pending = false;
     bool waits = op->kind == DI_IO_CONNECT || (op->kind == DI_IO_RECV && op->drained);
     if (waits || !attempt(l, op, false))
         di_list_append(&l->waiting, &op->node);
+}
+
+static int64_t receive(struct epoll_loop *l, struct di_io_op *op, struct di_buffer **buffer)
+{
+    int64_t got = di_receive_now(&l->io, &l->buffers, op->fd, buffer);
+    op->drained = got == -EAGAIN && op->registered;
+    return got;
+}
+
+/* Receives what is there, to be taken; false if it has to wait for an edge. */
+static bool attempt_any(struct epoll_loop *l, struct di_io_op *op)
+{
+    struct di_buffer *buffer = NULL;
+    int64_t got = receive(l, op, &buffer);
+    if (got == -EAGAIN)
+        return false;
+    di_received(&l->receptions, op, got, buffer);
+    di_due_put(&l->due, op, 1);
+    return true;
+}
+
+static void submit_any(struct epoll_loop *l, struct di_io_op *op)
+{
+    if (op->kind == DI_IO_CALL_ANY && !di_transfer_ask(op)) {
+        di_due_put(&l->due, op, DI_IO_FAILED);
+        return;
+    }
+    if (di_received_any(op)) {
+        di_due_put(&l->due, op, 1);
+        return;
+    }
+    if (!watched(l, op))
+        return;
+    if (op->drained || !attempt_any(l, op))
+        di_list_append(&l->waiting, &op->node);
+}
+
+static int64_t epoll_take(struct di_io *io, struct di_io_op *op, struct di_buffer **buffer)
+{
+    int64_t got = di_received_next(op, buffer);
+    return got != -EAGAIN ? got : receive(of(io), op, buffer);
 }
 
 static void epoll_submit(struct di_io *io, struct di_io_op *op)
@@ -130,6 +181,8 @@ static void epoll_submit(struct di_io *io, struct di_io_op *op)
         submit_poll(l, op);
     else if (op->kind == DI_IO_WORD)
         di_due_put(&l->due, op, DI_IO_FAILED); /* epoll cannot */
+    else if (di_io_takes(op->kind))
+        submit_any(l, op);
     else
         submit_transfer(l, op);
     arm_if_exported(l);
@@ -162,6 +215,7 @@ static void epoll_forget(struct di_io *io, struct di_io_op *op)
 {
     if (op->registered)
         unregister(of(io), op);
+    di_received_drop(op);
 }
 
 /* Nobody is called from here, so an operation cannot go away while a batch still names it. */
@@ -178,9 +232,9 @@ static void land(struct epoll_loop *l, const struct epoll_event *event)
     op->drained = false;
     if (op->ready)
         return; /* its done() is still to come, and with it a look at the descriptor */
-    if (op->in_flight && di_transfer_kind(op->kind)) {
+    if (op->in_flight && op->kind != DI_IO_POLL) {
         di_list_remove(&op->node);
-        if (!attempt(l, op, true))
+        if (di_io_takes(op->kind) ? !attempt_any(l, op) : !attempt(l, op, true))
             di_list_append(&l->waiting, &op->node);
     } else if (op->in_flight) {
         di_list_remove(&op->node);
@@ -335,6 +389,8 @@ static void epoll_close(struct di_io *io)
     if (l->wake == &l->own)
         di_wake_close(&l->own);
     di_due_fini(&l->due);
+    di_received_drop_all(&l->receptions);
+    di_buffers_close(l->buffers);
     free(l);
 }
 
@@ -369,7 +425,9 @@ static enum duct_err open_loop(struct di_io **io, struct di_wake *wake)
         return err;
     }
     l->io.backend = &di_io_epoll;
+    l->io.can = DI_IO_CAN_TAKE;
     di_list_init(&l->waiting);
+    di_list_init(&l->receptions);
     di_due_init(&l->due);
     *io = &l->io;
     return DUCT_OK;
@@ -417,6 +475,7 @@ const struct di_io_backend di_io_epoll = {
     .adopt = epoll_adopt,
     .try_send = di_transfer_send,
     .try_recv = di_transfer_recv,
+    .take = epoll_take,
     .try_accept = di_transfer_accept,
     .open_socket = di_transfer_open,
     .dup_socket = di_transfer_dup,

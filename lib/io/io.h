@@ -13,6 +13,7 @@
 #include <duct/error.h>
 
 #include "lib/base/list.h"
+#include "lib/io/buffer.h"
 
 /*
  * The I/O contract: completion-based, with caller-owned operations.
@@ -46,11 +47,20 @@
  *
  * CONNECT, SEND, RECV and CALL move bytes of stream sockets, as many as go, which may be fewer than asked for.
  * They share the descriptor's one operation with POLL, in turns, as long as the events are the same: POLLIN |
- * POLLRDHUP for RECV and CALL, POLLOUT for SEND; CONNECT is forgotten before the next. What they move is the
+ * POLLRDHUP for what receives, POLLOUT for SEND; CONNECT is forgotten before the next. What they move is the
  * caller's again when they complete. They must not be in flight across di_io_adopt() (what a former thread's
  * ring would still send or receive is lost, or sent twice), and are for calls that wait; whoever waits for
  * events uses POLL and the di_io_try_… calls. What a CALL sends has gone as far as it can go at once before any
  * other operation's done() runs: whoever sends from there sends behind it, or finds that it has ended.
+ *
+ * RECV_ANY and CALL_ANY receive into buffers of the loop's choosing, and are like a POLL: they complete when there is
+ * something to take with di_io_take(), and now and then though there is not. The kernel may go on receiving while the
+ * operation is not in flight: what comes then waits, a few buffers of it, to be taken or for the next submission; past
+ * that the kernel is stopped, and what comes stays in the socket. So while one is di_io_receiving(), nobody else
+ * receives from the descriptor, its memory stays, and it keeps its kind (or changes between these two). Cancelling it
+ * stops the kernel too, also while it is not in flight; and it completes with CANCELED only when the kernel has stopped
+ * and nothing waits to be taken: whoever wants it back submits, cancels and takes until it is not receiving any more.
+ * RECV_ANY may be in flight across di_io_adopt(), and loses nothing by it. Only with DI_IO_CAN_TAKE.
  *
  * Stream sockets are opened, duplicated and closed by the loop too, so that a backend may have descriptors that
  * are not the kernel's. Those a program hands out, or got from elsewhere, are the kernel's own.
@@ -64,8 +74,10 @@ enum di_io_kind {
                       listener's queue is full (of a Unix socket; try again later, with another socket) */
     DI_IO_SEND, /* from pieces; result: bytes, at least 1 */
     DI_IO_RECV, /* into pieces; result: bytes, 0 at the end of the stream */
-    DI_IO_CALL /* all of data, then RECV; result as RECV. Where data did not all go at once it ends early: with
-                  FAILED and error EAGAIN, or with what was received. sent says how much went, in every case */
+    DI_IO_CALL, /* all of data, then RECV; result as RECV. Where data did not all go at once it ends early: with
+                   FAILED and error EAGAIN, or with what was received. sent says how much went, in every case */
+    DI_IO_RECV_ANY, /* there is something to take; result 1 */
+    DI_IO_CALL_ANY  /* all of data, then RECV_ANY; ends early as CALL does */
 };
 
 /* What DI_IO_FAILED means to a user whose operation was a poll. */
@@ -83,7 +95,8 @@ enum {
 
 enum {
     DI_IO_CAN_WORD = 1u << 0,
-    DI_IO_CAN_HOLD = 1u << 1 /* di_io_send_held() */
+    DI_IO_CAN_HOLD = 1u << 1, /* di_io_send_held() */
+    DI_IO_CAN_TAKE = 1u << 2  /* di_io_take() */
 };
 
 /* Most pieces of one operation: what every kernel takes (IOV_MAX). */
@@ -105,13 +118,13 @@ struct di_io_op {
     int64_t deadline;             /* TIMER */
     const struct iovec *pieces;   /* SEND, RECV, CALL: valid until it completes */
     uint32_t piece_count;
-    const void *data; /* CALL */
+    const void *data; /* CALL, CALL_ANY */
     size_t size;
     const struct sockaddr *address; /* CONNECT */
     socklen_t address_size;
 
     /* Set by completion. */
-    size_t sent; /* CALL: bytes of data that went */
+    size_t sent; /* CALL, CALL_ANY: bytes of data that went */
     int error;   /* FAILED, of what moves bytes: errno */
 
     /* The backend's. Zero before the first submission. */
@@ -126,6 +139,15 @@ struct di_io_op {
     bool cut;     /* uring: the sending part of a CALL has ended early */
     bool ready;   /* result is known, done() is due */
     int result;
+
+    /* RECV_ANY, CALL_ANY: what waits to be taken, see lib/io/received.h. */
+    struct di_list reception; /* in the loop's list, while there is any of this */
+    struct di_buffer *received, *received_last;
+    uint32_t received_count;
+    int ended_by;   /* errno, 0: the peer's end of the stream */
+    bool ended;     /* nothing follows what waits */
+    bool receiving; /* the kernel goes on */
+    bool stopping;  /* it was asked not to */
 };
 
 /* How memory comes back that the loop held. */
@@ -159,6 +181,7 @@ struct di_io_backend {
     int64_t (*send_held)(struct di_io *io, int fd, const struct iovec *piece,
                          struct di_io_hold *hold, bool *held); /* NULL: it never can */
     int64_t (*try_recv)(struct di_io *io, int fd, const struct iovec *pieces, uint32_t count);
+    int64_t (*take)(struct di_io *io, struct di_io_op *op, struct di_buffer **buffer);
     int (*try_accept)(struct di_io *io, int fd);
     int (*open_socket)(struct di_io *io, int family);
     int (*dup_socket)(struct di_io *io, int fd);
@@ -177,6 +200,12 @@ extern const struct di_io_backend di_io_uring;
 extern const struct di_io_backend
     di_io_sqpoll; /* io_uring, with a thread of the kernel's that submits */
 extern const struct di_io_backend di_io_epoll;
+
+/* Whether it completes when there is something to take. */
+static inline bool di_io_takes(enum di_io_kind kind)
+{
+    return kind == DI_IO_RECV_ANY || kind == DI_IO_CALL_ANY;
+}
 
 /* Whether an io_uring with what the backend needs can be set up here; the answer is cached. */
 bool di_io_uring_available(void);
@@ -206,13 +235,20 @@ static inline void di_io_cancel(struct di_io *io, struct di_io_op *op)
     io->backend->cancel(io, op);
 }
 
+/* RECV_ANY, CALL_ANY: whether the kernel receives for it, or something waits to be taken. */
+static inline bool di_io_receiving(const struct di_io_op *op)
+{
+    return op->receiving || op->received != NULL || op->ended;
+}
+
 /* Whether its results are there, though done() may still be due. */
 static inline bool di_io_completed(const struct di_io_op *op)
 {
     return op->ready || !op->in_flight;
 }
 
-/* The operation is not in flight, and its descriptor is about to be closed or its memory freed. */
+/* The operation is not in flight, nor does the kernel receive for it, and its descriptor is about to be closed or its
+ * memory freed. What waits to be taken is lost. */
 static inline void di_io_forget(struct di_io *io, struct di_io_op *op)
 {
     io->backend->forget(io, op);
@@ -287,6 +323,15 @@ static inline int64_t di_io_try_recv(struct di_io *io, int fd, const struct iove
                                      uint32_t count)
 {
     return io->backend->try_recv(io, fd, pieces, count);
+}
+
+/*
+ * What was received for a RECV_ANY or CALL_ANY, and what can be without waiting; in flight or not. The number of bytes
+ * in *buffer, which becomes the caller's, 0 at the end of the stream, or a negative errno, -EAGAIN if there is nothing.
+ */
+static inline int64_t di_io_take(struct di_io *io, struct di_io_op *op, struct di_buffer **buffer)
+{
+    return io->backend->take(io, op, buffer);
 }
 
 /* The next connection of a listening socket that does not block: a descriptor, or a negative errno. The caller

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "lib/base/error.h"
+#include "lib/io/received.h"
 #include "lib/io/sim_world.h"
 #include "lib/io/transfer.h"
 
@@ -30,24 +31,43 @@ struct di_sim *di_sim_of(struct di_io *io)
 
 /* ---- Operations ---- */
 
+/* The sending half of a CALL or CALL_ANY: 0, or how it ends early. */
+static int64_t ask(struct sim_fd *fd, struct di_io_op *op)
+{
+    const struct iovec rest = {(char *)(uintptr_t)op->data + op->sent, op->size - op->sent};
+    int64_t sent = op->sent < op->size ? sim_send(fd->end, &rest, 1) : 0;
+
+    if (sent < 0)
+        return sent == -EAGAIN ? -EPROTO : sent;
+    op->sent += (size_t)sent;
+    return op->sent < op->size ? -EPROTO : 0;
+}
+
 /* As much of an operation that moves bytes as can be done now. */
 static int64_t try_op(struct sim_fd *fd, struct di_io_op *op)
 {
-    const struct iovec rest = {(char *)(uintptr_t)op->data + op->sent, op->size - op->sent};
+    int64_t asked = op->kind == DI_IO_CALL ? ask(fd, op) : 0;
 
     if (op->kind == DI_IO_CONNECT)
         return sim_connected(fd->end);
     if (op->kind == DI_IO_SEND)
         return sim_send(fd->end, op->pieces, op->piece_count);
-    if (op->kind == DI_IO_CALL && op->sent < op->size) {
-        int64_t sent = sim_send(fd->end, &rest, 1);
-        if (sent < 0)
-            return sent == -EAGAIN ? -EPROTO : sent;
-        op->sent += (size_t)sent;
-        if (op->sent < op->size)
-            return -EPROTO;
-    }
+    if (asked != 0)
+        return asked;
     return sim_recv(fd->end, op->pieces, op->piece_count);
+}
+
+/* Receives what is there, to be taken. False: nothing is. */
+static bool look_any(struct sim_loop *l, struct di_io_op *op)
+{
+    struct di_buffer *buffer = NULL;
+    int64_t got = di_receive_now(&l->io, &l->buffers, op->fd, &buffer);
+
+    if (got == -EAGAIN)
+        return false;
+    di_received(&l->receptions, op, got, buffer);
+    di_due_put(&l->due, op, 1);
+    return true;
 }
 
 /* The result of an operation in flight, if it has one now. */
@@ -59,6 +79,8 @@ static bool look(struct sim_loop *l, struct sim_fd *fd, struct di_io_op *op)
             di_due_put(&l->due, op, (int)ready);
         return ready != 0;
     }
+    if (di_io_takes(op->kind))
+        return look_any(l, op);
     int64_t result = try_op(fd, op);
     if (result == -EAGAIN)
         return false;
@@ -117,6 +139,14 @@ static void start(struct sim_loop *l, struct sim_fd *fd, struct di_io_op *op)
             fail(l, op, (int)-result);
         return;
     }
+    if (op->kind == DI_IO_CALL_ANY && (result = ask(fd, op)) != 0) {
+        fail(l, op, result == -EPROTO ? EAGAIN : (int)-result);
+        return;
+    }
+    if (di_received_any(op)) {
+        di_due_put(&l->due, op, 1);
+        return;
+    }
     bool may_look = op->kind != DI_IO_POLL || fresh || news || !l->sim->plan.edges;
     if (!may_look || !look(l, fd, op))
         di_list_append(&l->waiting, &op->node);
@@ -129,6 +159,8 @@ static void submit_fd(struct sim_loop *l, struct di_io_op *op)
 
     if (fd == NULL || (op->kind != DI_IO_POLL && fd->end == NULL)) {
         fail(l, op, EBADF);
+    } else if (di_io_takes(op->kind) && (l->io.can & DI_IO_CAN_TAKE) == 0) {
+        fail(l, op, ENOTSUP);
     } else if (fd->op != NULL && fd->op != op) {
         fail(l, op, EEXIST);
     } else if (!op->registered && sim_odds(sim, sim->plan.poll_fails)) {
@@ -190,6 +222,14 @@ static void sim_forget(struct di_io *io, struct di_io_op *op)
         fd->op = NULL;
     op->registered = false;
     op->pending = false;
+    di_received_drop(op);
+}
+
+static int64_t sim_take(struct di_io *io, struct di_io_op *op, struct di_buffer **buffer)
+{
+    int64_t got = di_received_next(op, buffer);
+
+    return got != -EAGAIN ? got : di_receive_now(io, &of(io)->buffers, op->fd, buffer);
 }
 
 /* ---- Waiting ---- */
@@ -359,6 +399,8 @@ static void sim_close(struct di_io *io)
             sim->fds[i].op = NULL;
     }
     di_due_fini(&l->due);
+    di_received_drop_all(&l->receptions);
+    di_buffers_close(l->buffers);
     sim->loops--;
     free(l);
     if (own)
@@ -372,9 +414,11 @@ enum duct_err di_sim_loop(struct di_sim *sim, struct di_io **io)
     if (l == NULL)
         return di_fail(DUCT_ENOMEMORY, "no memory for a loop");
     l->io.backend = &di_io_sim;
+    l->io.can = sim->plan.polls ? 0 : DI_IO_CAN_TAKE;
     l->sim = sim;
     di_due_init(&l->due);
     di_list_init(&l->waiting);
+    di_list_init(&l->receptions);
     sim->loops++;
     *io = &l->io;
     return DUCT_OK;
@@ -409,6 +453,7 @@ const struct di_io_backend di_io_sim = {
     .adopt = sim_adopt,
     .try_send = sim_try_send,
     .try_recv = sim_try_recv,
+    .take = sim_take,
     .try_accept = sim_accept,
     .open_socket = sim_open_socket,
     .dup_socket = sim_dup_socket,

@@ -53,6 +53,7 @@ struct di_sim_plan {
     int64_t stall_ns;
     int64_t step_max_ns; /* of a jump of the clock */
     bool edges;          /* a poll tells of what is new only, as epoll's */
+    bool polls;          /* the loops cannot receive by themselves (DI_IO_CAN_TAKE) */
     bool unordered;      /* completions of one round come in any order */
     struct di_sim_trap traps[DI_SIM_TRAPS];
 

@@ -88,7 +88,9 @@ struct sim_loop {
     struct di_io io;
     struct di_sim *sim;
     struct di_due due;
-    struct di_list waiting; /* operations in flight without a result */
+    struct di_list waiting;     /* operations in flight without a result */
+    struct di_buffers *buffers; /* what RECV_ANY receives into, or NULL */
+    struct di_list receptions;  /* of operations for which something waits to be taken */
     bool woken;
     unsigned looks; /* at the clock, since the last wait that was one */
     bool own_world; /* closed with it */

@@ -128,6 +128,19 @@ static int64_t call_now(struct di_io_op *op)
     return di_transfer_recv(NULL, op->fd, op->pieces, op->piece_count);
 }
 
+bool di_transfer_ask(struct di_io_op *op)
+{
+    const struct iovec all = {.iov_base = (char *)(uintptr_t)op->data, .iov_len = op->size};
+    int64_t done = di_transfer_send(NULL, op->fd, &all, 1);
+
+    op->sent = done < 0 ? 0 : (size_t)done;
+    op->error = done < 0 ? (int)-done : EAGAIN;
+    if (op->sent < op->size)
+        return false;
+    op->error = 0;
+    return true;
+}
+
 int64_t di_transfer_attempt(struct di_io_op *op, bool connecting)
 {
     switch (op->kind) {
@@ -146,6 +159,8 @@ int64_t di_transfer_attempt(struct di_io_op *op, bool connecting)
     case DI_IO_POLL:
     case DI_IO_WORD:
     case DI_IO_TIMER:
+    case DI_IO_RECV_ANY:
+    case DI_IO_CALL_ANY:
         break;
     }
     return -EINVAL;

@@ -29,12 +29,15 @@ void di_transfer_connected(int fd);
  */
 int64_t di_transfer_attempt(struct di_io_op *op, bool connecting);
 
+/* The sending half of a CALL or CALL_ANY: as much as goes at once. False, with op->error, if that is not all. */
+bool di_transfer_ask(struct di_io_op *op);
+
 /* What the descriptor of such an operation is watched for. */
 uint32_t di_transfer_events(const struct di_io_op *op);
 
 static inline bool di_transfer_kind(enum di_io_kind kind)
 {
-    return kind >= DI_IO_CONNECT;
+    return kind >= DI_IO_CONNECT && kind <= DI_IO_CALL;
 }
 
 #endif

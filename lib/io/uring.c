@@ -14,12 +14,10 @@
 
 #include "lib/base/error.h"
 #include "lib/io/futex.h"
+#include "lib/io/received.h"
 #include "lib/io/transfer.h"
 #include "lib/io/uring.h"
 #include "lib/io/uring_ops.h"
-
-/* How often wait may return with completions at hand and leave entries unsubmitted. */
-enum { PUT_OFF_MAX = 8 };
 
 /* Looks at the queues between two looks at the clock: about as long as one of those takes. */
 enum { LOOKS = 32 };
@@ -48,6 +46,10 @@ static void land(struct uring *u, const struct io_uring_cqe *cqe)
     }
     struct di_io_op *op = (struct di_io_op *)(uintptr_t)(cqe->user_data & ~(uint64_t)OF_CALL);
     int result = cqe->res;
+    if (di_io_takes(op->kind)) {
+        di_uring_land_any(u, op, cqe);
+        return;
+    }
     if (cqe->user_data & OF_CALL) {
         di_uring_land_cut(op, result);
         u->cut_some = true;
@@ -166,6 +168,8 @@ static void uring_submit(struct di_io *io, struct di_io_op *op)
         di_due_put(&u->due, op, 0);
     else if (op->kind == DI_IO_WORD)
         queue_word(u, op);
+    else if (di_io_takes(op->kind))
+        di_uring_submit_any(u, op);
     else
         di_uring_queue(u, op);
 }
@@ -186,6 +190,8 @@ static void uring_cancel(struct di_io *io, struct di_io_op *op)
     struct uring *u = di_uring_of(io);
     if (u->epoll != NULL)
         di_io_cancel(u->epoll, op);
+    else if (di_io_takes(op->kind))
+        di_uring_cancel_any(u, op);
     else if (!op->in_flight || op->ready || op->canceling)
         return;
     else if (op->kind == DI_IO_TIMER)
@@ -201,8 +207,9 @@ static void uring_cancel(struct di_io *io, struct di_io_op *op)
 static void uring_forget(struct di_io *io, struct di_io_op *op)
 {
     struct uring *u = di_uring_of(io);
-    if (u->epoll != NULL) /* else nothing of an operation stays behind its completion */
+    if (u->epoll != NULL) /* else nothing of an operation stays behind its completion, */
         di_io_forget(u->epoll, op);
+    di_received_drop(op); /* but for what it has received */
 }
 
 static bool anything(const struct uring *u)
@@ -344,6 +351,7 @@ static enum duct_err collect(struct uring *u, int64_t deadline)
             arm_wake(u);
         if (u->cut_some)
             di_uring_take_back_cut(u);
+        di_uring_serve_any(u);
         bool idle = !anything(u);
         bool fences = idle && asks;
         if (!fences && !must_enter(u, idle, deadline))
@@ -404,6 +412,9 @@ static void uring_close(struct di_io *io)
     if (u->epoll != NULL)
         di_io_close(u->epoll);
     di_ring_close(&u->ring);
+    di_received_drop_all(&u->receptions);
+    di_uring_buffers_close(u->buffers);
+    di_buffers_close(u->pool);
     di_wake_close(&u->wake);
     di_due_fini(&u->due);
     free(u);
@@ -437,6 +448,7 @@ static enum duct_err open_loop(struct di_io **io, const struct di_io_backend *ba
     di_list_init(&u->flying);
     di_list_init(&u->recalled);
     di_list_init(&u->holds);
+    di_uring_open_any(u);
     di_due_init(&u->due);
     *io = &u->io;
     return DUCT_OK;
@@ -456,7 +468,7 @@ static enum duct_err sqpoll_open(struct di_io **io)
     .close = uring_close, .submit = uring_submit, .cancel = uring_cancel, .forget = uring_forget, \
     .wait = uring_wait, .now = uring_now, .wake = uring_wake, .fd = di_uring_fd,                  \
     .adopt = di_uring_adopt, .try_send = di_transfer_send, .send_held = di_uring_send_held,       \
-    .try_recv = di_transfer_recv, .try_accept = di_transfer_accept,                               \
+    .try_recv = di_transfer_recv, .take = di_uring_take, .try_accept = di_transfer_accept,        \
     .open_socket = di_transfer_open, .dup_socket = di_transfer_dup,                               \
     .shut_socket = di_transfer_shut, .close_socket = di_transfer_close
 

@@ -8,12 +8,13 @@
 #include "lib/io/due.h"
 #include "lib/io/io.h"
 #include "lib/io/ring.h"
+#include "lib/io/uring_buffers.h"
 #include "lib/io/wake.h"
 
 /*
  * What the files of the io_uring backend share: uring.c, which submits and waits, and uring_recall.c, which
- * takes everything back for another loop or another thread, uring_transfer.c, which moves bytes, and uring_held.c,
- * which sends them without a copy.
+ * takes everything back for another loop or another thread, uring_transfer.c, which moves bytes, uring_held.c,
+ * which sends them without a copy, and uring_recv.c, which has the kernel receive again and again.
  */
 
 /* Numbers that are no operation's address. */
@@ -26,6 +27,9 @@ _Static_assert(_Alignof(struct di_io_op) >= 8, "an address leaves room for OF_CA
 /* In the number of a send without a copy, beside its hold's address. */
 enum { OF_HOLD = 2 };
 _Static_assert(_Alignof(struct di_io_hold) >= 8, "an address leaves room for OF_HOLD");
+
+/* How often wait may return with completions at hand and leave entries unsubmitted. */
+enum { PUT_OFF_MAX = 8 };
 
 /* What the kernel knows, beyond what every loop needs. */
 enum {
@@ -42,8 +46,15 @@ struct uring {
     struct di_list flying;
     struct di_list
         recalled; /* POLL and WORD operations taken back from the kernel, to go elsewhere */
-    struct di_io_op *near;         /* the word that wait sleeps on beside the ring, or NULL */
-    const struct di_io_op *newest; /* the word submitted last; only its address is used */
+    struct di_list receptions; /* see uring_recv.c, of all four lists */
+    struct di_list hogs;
+    struct di_list calm;
+    struct di_list unarmed;
+    struct di_buffers *pool;          /* what RECV_ANY receives into, or NULL */
+    struct di_uring_buffers *buffers; /* those that the kernel may choose from now, or NULL */
+    unsigned receiving;               /* operations for which the kernel receives */
+    struct di_io_op *near;            /* the word that wait sleeps on beside the ring, or NULL */
+    const struct di_io_op *newest;    /* the word submitted last; only its address is used */
     bool others;         /* the word that changed last was another one: see queue_word() */
     struct di_io *epoll; /* goes on for us once exported, or NULL */
     int exported;        /* its descriptor */
@@ -72,7 +83,7 @@ struct io_uring_sqe *di_uring_next_entry(struct uring *u);
 /* The first of two free entries that go to the kernel together, or NULL. */
 struct io_uring_sqe *di_uring_next_pair(struct uring *u);
 
-/* Queues any operation but a TIMER for the kernel. */
+/* Queues any operation for the kernel but a TIMER, and what can be taken. */
 void di_uring_queue(struct uring *u, struct di_io_op *op);
 
 /* Queues a request to cancel it; false if there is no room: a later request may fare better. */
@@ -84,6 +95,12 @@ void di_uring_prep_transfer(struct uring *u, struct io_uring_sqe *sqe, struct di
 /* The sending half of a CALL; gives the entry for the other, or NULL: no room, or see op->error and sent. */
 struct io_uring_sqe *di_uring_prep_call(struct uring *u, struct di_io_op *op) DUCT_NODISCARD;
 
+/* Whether a send says that it was short, and nothing if not: as a question of a CALL_ANY must. */
+bool di_uring_knows_calls(const struct uring *u);
+
+/* Fills the entry of such a question. */
+void di_uring_prep_ask(struct io_uring_sqe *sqe, struct di_io_op *op);
+
 /* Completes the CALLs that are queued still, unsent: for a kernel that takes nothing. */
 void di_uring_drop_calls(struct uring *u);
 
@@ -92,6 +109,28 @@ void di_uring_take_back_cut(struct uring *u);
 
 /* The first half of a CALL has not sent everything. */
 void di_uring_land_cut(struct di_io_op *op, int result);
+
+/* ---- uring_recv.c: RECV_ANY and CALL_ANY ---- */
+
+void di_uring_submit_any(struct uring *u, struct di_io_op *op);
+void di_uring_cancel_any(struct uring *u, struct di_io_op *op);
+int64_t di_uring_take(struct di_io *io, struct di_io_op *op, struct di_buffer **buffer);
+
+/* Of a loop that is being opened. */
+void di_uring_open_any(struct uring *u);
+
+/* A completion of the receive beneath it, or of its question, which has not all gone; that may be known earlier. */
+void di_uring_land_any(struct uring *u, struct di_io_op *op, const struct io_uring_cqe *cqe);
+void di_uring_cut_any(struct uring *u, struct di_io_op *op, int result);
+
+/* Offers buffers, has the kernel receive for whom it does not yet, and stops it where too much waits. */
+void di_uring_serve_any(struct uring *u);
+
+/* Asks the kernel to stop for all; and takes it that it has: those in flight complete. */
+void di_uring_stop_all(struct uring *u);
+void di_uring_give_up_any(struct uring *u);
+
+/* ---- The rest ---- */
 
 /* What the kernel's answer to one of the four means. */
 int di_uring_transfer_result(struct di_io_op *op, int result);

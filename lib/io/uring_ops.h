@@ -19,6 +19,9 @@
 enum { DI_OP_FUTEX_WAIT = 51 };
 _Static_assert(IORING_OP_SENDMSG_ZC == 48, "the enum above is counted from it");
 
+/* include/uapi/linux/io_uring.h: receives that fill several buffers at once (6.10). */
+enum { DI_FEAT_RECVSEND_BUNDLE = 1u << 14 };
+
 /* include/uapi/linux/futex.h: flags of the futex2 calls. Without FUTEX2_PRIVATE (128) the futex is
  * found by the page it lies in, so that another process's mapping of it is the same futex. */
 enum { DI_FUTEX2_SIZE_U32 = 0x02 };

@@ -16,8 +16,9 @@ void di_uring_recall(struct uring *u)
     if (u->near != NULL)
         di_list_append(&u->recalled, &u->near->node);
     u->near = NULL;
-    while (!di_list_empty(&u->flying)) {
+    while (!di_list_empty(&u->flying) || u->receiving > 0) {
         struct di_list asked;
+        di_uring_stop_all(u);
         di_list_init(&asked);
         di_list_splice(&asked, &u->flying);
         while (!di_list_empty(&asked)) {
@@ -31,6 +32,7 @@ void di_uring_recall(struct uring *u)
         di_uring_harvest(u);
     }
     di_list_splice(&u->recalled, &u->flying);
+    di_uring_give_up_any(u);
     u->recalling = false;
 }
 
@@ -78,7 +80,7 @@ int di_uring_fd(struct di_io *io)
     di_uring_recall(u);
     recall_own(u);
     di_uring_abandon(u);
-    io->can = 0;
+    io->can = epoll->can;
     di_io_spin(epoll, io->spin_ns);
     u->epoll = epoll;
     for (struct di_io_op *op; (op = di_uring_next_recalled(u)) != NULL;) {
@@ -98,7 +100,11 @@ static void move_to(struct uring *u, const struct di_ring *fresh)
 {
     di_uring_abandon(u);
     di_ring_close(&u->ring);
+    di_uring_buffers_close(u->buffers);
+    u->buffers = NULL;
     u->ring = *fresh;
+    if (!di_uring_buffers_known(&u->ring))
+        u->io.can &= ~(unsigned)DI_IO_CAN_TAKE;
     u->wake_armed = false;
     u->alarm = 0;
     for (struct di_io_op *op; (op = di_uring_next_recalled(u)) != NULL;) {
@@ -128,9 +134,12 @@ enum duct_err di_uring_adopt(struct di_io *io)
     if (err)
         return err;
     u->recalling = true;
+    if (u->buffers != NULL)
+        di_uring_buffers_seal(u->buffers, &u->ring);
     di_uring_harvest(u);
     u->recalling = false;
     di_list_splice(&u->recalled, &u->flying);
+    di_uring_give_up_any(u);
     move_to(u, &fresh);
     return DUCT_OK;
 }

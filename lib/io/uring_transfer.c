@@ -37,12 +37,23 @@ static void prep_send(struct io_uring_sqe *sqe, struct di_io_op *op)
     io_uring_prep_sendmsg(sqe, op->fd, &op->message, MSG_NOSIGNAL);
 }
 
-/* Not where a thread of the kernel's takes the entries, since nobody could say when it has. Both from Linux 5.17 and 5.19; the second came with sends that say so when they are short (MSG_WAITALL). */
-static bool knows_calls(const struct uring *u)
+/*
+ * Both from Linux 5.17 and 5.19; the second came with sends that say so when they are short (MSG_WAITALL). Not where a
+ * thread of the kernel's takes the entries, since nobody could say when it has.
+ */
+bool di_uring_knows_calls(const struct uring *u)
 {
     const unsigned needed = IORING_FEAT_CQE_SKIP | IORING_FEAT_LINKED_FILE;
 
     return (u->ring.u.features & needed) == needed && !di_ring_polled(&u->ring);
+}
+
+void di_uring_prep_ask(struct io_uring_sqe *sqe, struct di_io_op *op)
+{
+    op->cut = false;
+    io_uring_prep_send(sqe, op->fd, op->data, op->size, MSG_NOSIGNAL | MSG_WAITALL | MSG_DONTWAIT);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    sqe->user_data = (uintptr_t)op | OF_CALL;
 }
 
 struct io_uring_sqe *di_uring_prep_call(struct uring *u, struct di_io_op *op)
@@ -52,7 +63,7 @@ struct io_uring_sqe *di_uring_prep_call(struct uring *u, struct di_io_op *op)
 
     op->sent = 0;
     op->cut = false;
-    if (!knows_calls(u)) {
+    if (!di_uring_knows_calls(u)) {
         int64_t done = di_transfer_send(&u->io, op->fd, &all, 1);
         op->cut = done < 0 || (size_t)done < op->size;
         op->sent = done < 0 ? 0 : (size_t)done;
@@ -62,9 +73,7 @@ struct io_uring_sqe *di_uring_prep_call(struct uring *u, struct di_io_op *op)
     sqe = di_uring_next_pair(u);
     if (sqe == NULL)
         return NULL;
-    io_uring_prep_send(sqe, op->fd, op->data, op->size, MSG_NOSIGNAL | MSG_WAITALL | MSG_DONTWAIT);
-    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    sqe->user_data = (uintptr_t)op | OF_CALL;
+    di_uring_prep_ask(sqe, op);
     return di_uring_next_entry(u);
 }
 
@@ -89,10 +98,15 @@ void di_uring_drop_calls(struct uring *u)
         if (first->opcode != IORING_OP_SEND || !(first->user_data & OF_CALL))
             continue;
         struct di_io_op *op = (struct di_io_op *)(uintptr_t)(first->user_data & ~(uint64_t)OF_CALL);
-        struct io_uring_sqe *second = di_ring_entry(&u->ring, at + 1);
         io_uring_prep_nop(first);
+        first->user_data = OF_CANCEL;
+        if (di_io_takes(op->kind)) {
+            di_uring_cut_any(u, op, 0);
+            continue;
+        }
+        struct io_uring_sqe *second = di_ring_entry(&u->ring, at + 1);
         io_uring_prep_nop(second);
-        first->user_data = second->user_data = OF_CANCEL;
+        second->user_data = OF_CANCEL;
         di_list_remove(&op->node);
         di_uring_land_cut(op, 0);
         di_due_put(&u->due, op, di_uring_transfer_result(op, -ECANCELED));

@@ -226,6 +226,7 @@ void sim_random_world(struct sim_random *random, uint64_t seed)
     draw_query(&dice, harm, random->dial, sizeof(random->dial));
     draw_query(&dice, harm, random->listen, sizeof(random->listen));
     draw_life(random, seed, harm);
+    plan->polls = one_in(&dice, 3);
     script->dial = random->dial;
     script->listen = random->listen;
     script->harm = harm || script->timeout_ns != 0 || script->meddles > 0;
@@ -233,16 +234,16 @@ void sim_random_world(struct sim_random *random, uint64_t seed)
         script->dial_may = ~0u & ~(SIM_MAY(DUCT_EINVAL) | SIM_MAY(DUCT_ECORRUPT));
     int used =
         snprintf(random->words, sizeof(random->words),
-                 "%sframes %u, delay %lld+%lld us, buffer %u, packet %u, send %u, recv %u%s%s%s; "
+                 "%sframes %u, delay %lld+%lld us, buffer %u, packet %u, send %u, recv %u%s%s%s%s; "
                  "talking %d, %u "
                  "messages of %u by way %d, %u dialers%s%s, dial %s, listen %s",
                  script->comes_back ? "comes back; " : "", script->frame_max,
                  (long long)plan->delay_ns / 1000, (long long)plan->jitter_ns / 1000, plan->buffer,
                  plan->packet_max, plan->send_max, plan->recv_max, plan->edges ? ", edges" : "",
-                 plan->unordered ? ", unordered" : "", harm ? ", harm" : "", script->talking,
-                 script->messages, script->size, script->way, script->dialers,
-                 script->events ? ", events" : "", script->listener_ends ? ", listener ends" : "",
-                 random->dial, random->listen);
+                 plan->polls ? ", polls" : "", plan->unordered ? ", unordered" : "",
+                 harm ? ", harm" : "", script->talking, script->messages, script->size, script->way,
+                 script->dialers, script->events ? ", events" : "",
+                 script->listener_ends ? ", listener ends" : "", random->dial, random->listen);
     const di_sim_odds *first = &plan->send_again;
     for (unsigned i = 0; i < sizeof(odds_names) / sizeof(odds_names[0]); i++) {
         if (first[i] != 0 && used > 0 && (size_t)used < sizeof(random->words))

@@ -24,6 +24,7 @@ static bool play(const struct sim_scenario *scenario, uint64_t seed, bool edges,
     struct di_sim_plan plan = scenario->plan;
 
     plan.edges = edges;
+    plan.polls = edges; /* an edge is what a poll may miss */
     sim_world_open(&world, seed, &plan);
     if (trace)
         di_sim_on_note(world.sim, print_note, NULL);
