@@ -294,6 +294,41 @@ bool stream_parse(struct stream_pipe *sp);
 /* The peer broke the protocol: ends the pipe, and tells it. The reason is in the detail. */
 void stream_corrupt(struct stream_pipe *sp);
 
+/* ---- stream_take.c: what the loop receives by itself ---- */
+
+/* Whether it does, or has something to be taken. */
+static inline bool stream_taking(const struct stream_pipe *sp)
+{
+    const struct di_io_op *op = &sp->ops[STREAM_OP_IN].op;
+
+    return di_io_receiving(op) || (op->in_flight && di_io_takes(op->kind));
+}
+
+/* Whether it may: not where somebody watches the socket or never sleeps, nor where what comes is better received where
+ * it stays. */
+static inline bool stream_may_take(const struct stream_pipe *sp)
+{
+    bool sleeps = sp->pipe.wait != DUCT_WAIT_SPIN && sp->pipe.wait != DUCT_WAIT_YIELD;
+
+    return (sp->pipe.context->io->can & DI_IO_CAN_TAKE) != 0 && sleeps && sp->exported < 0 &&
+           sp->in->bulk == 0;
+}
+
+/* Whether a receive is in flight into the pipe's own memory: its bytes come before any other. */
+static inline bool stream_reading(const struct stream_pipe *sp)
+{
+    const struct di_io_op *op = &sp->ops[STREAM_OP_IN].op;
+
+    return op->in_flight && op->kind != DI_IO_POLL && !di_io_takes(op->kind);
+}
+
+/* Takes one buffer of what the loop has received, or receives; false if there is none, or that was the end. */
+bool stream_take_once(struct stream_pipe *sp);
+
+/* The loop receives nothing more by itself, and what it had is the stream's. Waits for the kernel, and runs
+ * completions. */
+void stream_stop_taking(struct stream_pipe *sp);
+
 /* ---- stream_life.c: whether the peer is there, and goes on ---- */
 
 /* The handle came to a context, and leaves it. */
@@ -307,6 +342,13 @@ static inline void stream_message_complete(struct stream_pipe *sp)
     di_sweep_remove(&sp->whole_entry);
 }
 
+/* ---- stream_fd.c: the exported descriptor ---- */
+
+enum duct_err stream_pipe_fd(struct duct_pipe *pipe, int *fd);
+
+/* Keeps it readable exactly while there is something. */
+void stream_signal(struct stream_pipe *sp);
+
 /* ---- stream_wait.c: the loop's side ---- */
 
 unsigned stream_pipe_ready(struct duct_pipe *pipe, unsigned want);
@@ -318,7 +360,6 @@ void stream_pipe_attach(struct duct_pipe *pipe);
 void stream_pipe_detach(struct duct_pipe *pipe);
 void stream_pipe_adopted(struct duct_pipe *pipe);
 void stream_pipe_close(struct duct_pipe *pipe, uint32_t code, const char *text);
-enum duct_err stream_pipe_fd(struct duct_pipe *pipe, int *fd);
 void stream_stir(struct di_post *post);
 
 /* Gives the loop an operation of the handle's. */
@@ -326,8 +367,5 @@ void stream_submit(struct stream_pipe *sp, enum stream_op which);
 
 /* Has the loop wait for room in the socket. */
 void stream_wait_for_room(struct stream_pipe *sp);
-
-/* Keeps the exported descriptor readable exactly while there is something. */
-void stream_signal(struct stream_pipe *sp);
 
 #endif

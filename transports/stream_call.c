@@ -31,20 +31,20 @@ enum duct_err stream_pipe_call(struct duct_pipe *pipe, struct duct_msg *msg)
 {
     struct stream_pipe *sp = stream_of(pipe);
     struct di_io_op *op = &sp->ops[STREAM_OP_IN].op;
-    uint32_t place;
+    uint32_t place, count = 0;
     size_t size;
 
     if (!fits(sp, msg))
         return DUCT_EAGAIN;
-    uint32_t count = stream_in_room(sp->in, sp->pieces);
-    if (count == 0)
+    bool take = stream_may_take(sp);
+    if (!take && (stream_taking(sp) || (count = stream_in_room(sp->in, sp->pieces)) == 0))
         return DUCT_EAGAIN;
     enum duct_err err = stream_take_loan(sp, msg, &place, &size);
     if (err != DUCT_OK)
         return err;
     sp->calling = place + 1;
     sp->in->dry = false;
-    op->kind = DI_IO_CALL;
+    op->kind = take ? DI_IO_CALL_ANY : DI_IO_CALL;
     op->data = sp->stream->loans.table[place].data - DI_WIRE_HEADER;
     op->size = size;
     op->pieces = sp->pieces;

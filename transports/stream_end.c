@@ -80,12 +80,10 @@ enum duct_err stream_lost(struct stream *stream, int error)
 enum duct_err stream_broken(struct stream_pipe *sp, int error)
 {
     enum duct_err why = stream_ended(sp->stream);
-    const struct di_io_op *op = &sp->ops[STREAM_OP_IN].op;
     bool gone = stream_line_failed(error);
 
     /* Whoever is reading finds the reason, be it the call of this that an answer broke again, or the loop. */
-    if (why == DUCT_OK && sp->in != NULL && gone &&
-        (sp->in->breaking || (op->in_flight && op->kind != DI_IO_POLL)))
+    if (why == DUCT_OK && sp->in != NULL && gone && (sp->in->breaking || stream_reading(sp)))
         return DUCT_EPEER;
     if (why == DUCT_OK && sp->in != NULL && !sp->in->breaking) {
         sp->in->breaking = true;

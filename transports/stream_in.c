@@ -2,6 +2,7 @@
 #include "transports/stream_in.h"
 #include "lib/base/crash.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,37 +20,6 @@ static uint32_t chunk_begin(uint32_t chunk)
 
 _Static_assert(STREAM_HELD_FIRST *((UINT64_C(1) << STREAM_HELD_CHUNKS_MAX) - 1) > PLACE_MASK,
                "there are chunks for every place");
-
-/* ---- Buffers ---- */
-
-struct stream_buffer *stream_buffer_alloc(size_t capacity)
-{
-    size_t size = sizeof(struct stream_buffer) + capacity;
-    struct stream_buffer *buffer = aligned_alloc(64, (size + 63) & ~(size_t)63);
-
-    if (buffer == NULL)
-        return NULL;
-    atomic_init(&buffer->refs, 1);
-    buffer->capacity = capacity;
-    return buffer;
-}
-
-void stream_buffer_release(struct stream_buffer *buffer)
-{
-    /* [parts] publishes: what was read of the message. */
-    if (atomic_fetch_sub_explicit(&buffer->refs, 1, memory_order_release) != 1)
-        return;
-    /* [parts] observes: what all others read is read. */
-    atomic_thread_fence(memory_order_acquire);
-    free(buffer);
-}
-
-/* Whether nobody but the receiver has it, so that its bytes may be overwritten. */
-static bool is_ours(const struct stream_buffer *buffer)
-{
-    /* [parts] observes: whoever released the last message in it is done reading. */
-    return atomic_load_explicit(&buffer->refs, memory_order_acquire) == 1;
-}
 
 /* ---- Messages held ---- */
 
@@ -86,7 +56,7 @@ static enum duct_err release(struct di_msg_owner *owner, struct duct_msg *msg)
         !atomic_compare_exchange_strong_explicit(&entry->number, &number, number + 1,
                                                  memory_order_acq_rel, memory_order_relaxed))
         return di_fail(DUCT_EINVAL, "duct_msg_release: the message was released before");
-    stream_buffer_release(entry->buffer);
+    di_buffer_release(entry->buffer);
     /* ck_stack orders what was done to the entry. */
     ck_stack_push_upmc(&held->home, &entry->node);
     di_msg_empty(msg);
@@ -164,9 +134,9 @@ enum duct_err stream_in_open(struct stream_in **out, uint32_t held_max)
 void stream_in_close(struct stream_in *in)
 {
     if (in->buffer != NULL)
-        stream_buffer_release(in->buffer);
+        di_buffer_release(in->buffer);
     if (in->block != NULL)
-        stream_buffer_release(in->block);
+        di_buffer_release(in->block);
     held_release(in->held);
     free(in);
 }
@@ -180,24 +150,36 @@ static size_t missing(const struct stream_in *in)
     return frame > there ? frame - there : 0;
 }
 
+/* Moves what was not yet taken to a new buffer. False: no memory, and nothing has changed. */
+static bool move_to_fresh(struct stream_in *in, size_t capacity)
+{
+    size_t there = in->end - in->begin;
+    struct di_buffer *fresh = di_buffer_alloc(capacity);
+
+    if (fresh == NULL)
+        return false;
+    if (there > 0)
+        memcpy(fresh->bytes, in->buffer->bytes + in->begin, there);
+    if (in->buffer != NULL)
+        di_buffer_release(in->buffer);
+    in->buffer = fresh;
+    in->begin = 0;
+    in->end = there;
+    return true;
+}
+
 /* Moves what was not yet taken to the front of the buffer, or of a new one if the program still reads in this. */
 static void make_room(struct stream_in *in)
 {
     size_t there = in->end - in->begin;
-    struct stream_buffer *buffer = in->buffer;
 
     if (in->begin == 0)
         return;
-    if (is_ours(in->buffer)) {
-        memmove(buffer->bytes, buffer->bytes + in->begin, there);
-    } else {
-        struct stream_buffer *fresh = stream_buffer_alloc(STREAM_BUFFER_SIZE);
-        if (fresh == NULL)
-            return;
-        memcpy(fresh->bytes, buffer->bytes + in->begin, there);
-        stream_buffer_release(buffer);
-        in->buffer = fresh;
+    if (!di_buffer_alone(in->buffer)) {
+        (void)move_to_fresh(in, STREAM_BUFFER_SIZE);
+        return;
     }
+    memmove(in->buffer->bytes, in->buffer->bytes + in->begin, there);
     in->begin = 0;
     in->end = there;
 }
@@ -208,9 +190,10 @@ uint32_t stream_in_room(struct stream_in *in, struct iovec pieces[2])
 
     if (in->block != NULL && in->frame_left > 0 && in->begin == in->end)
         pieces[count++] = (struct iovec){in->block->bytes + in->filled, in->frame_left};
-    if (in->buffer == NULL && (in->buffer = stream_buffer_alloc(STREAM_BUFFER_SIZE)) == NULL)
+    if ((in->buffer == NULL || in->buffer->capacity < STREAM_BUFFER_SIZE) &&
+        !move_to_fresh(in, STREAM_BUFFER_SIZE))
         return count;
-    if (in->begin == in->end && is_ours(in->buffer))
+    if (in->begin == in->end && di_buffer_alone(in->buffer))
         in->begin = in->end = 0;
     size_t least = missing(in) > STREAM_ROOM_LEAST ? missing(in) : STREAM_ROOM_LEAST;
     if (in->buffer->capacity - in->end < least)
@@ -230,6 +213,8 @@ void stream_in_arrived(struct stream_in *in, size_t bytes, const struct iovec *p
     for (uint32_t i = 0; i < count; i++)
         room += pieces[i].iov_len;
     in->more = bytes == room;
+    if (in->bulk > 0 && bytes < DI_BUFFER_SIZE / 2)
+        in->bulk--;
     if (in->block != NULL && pieces[0].iov_base == in->block->bytes + in->filled) {
         size_t part = bytes < pieces[0].iov_len ? bytes : pieces[0].iov_len;
         in->filled += part;
@@ -237,6 +222,40 @@ void stream_in_arrived(struct stream_in *in, size_t bytes, const struct iovec *p
         bytes -= part;
     }
     in->end += bytes;
+}
+
+bool stream_in_got(struct stream_in *in, int64_t got)
+{
+    in->dry = got == -EAGAIN;
+    in->finished = in->finished || (got <= 0 && got != -EAGAIN);
+    in->error = got < 0 && got != -EAGAIN ? (int)-got : in->error;
+    in->more = in->more && got > 0;
+    return got > 0;
+}
+
+bool stream_in_add(struct stream_in *in, struct di_buffer *buffer)
+{
+    size_t there = in->end - in->begin, size = buffer->size;
+
+    in->arrived += size;
+    if (size == buffer->capacity)
+        in->bulk = STREAM_BULK_PATIENCE;
+    if (there == 0) {
+        if (in->buffer != NULL)
+            di_buffer_release(in->buffer);
+        in->buffer = buffer;
+        in->begin = 0;
+        in->end = size;
+        return true;
+    }
+    size_t least = there + size > STREAM_JOINT_SIZE ? there + size : STREAM_JOINT_SIZE;
+    bool fits = in->buffer->capacity - in->end >= size || move_to_fresh(in, least);
+    if (fits) {
+        memcpy(in->buffer->bytes + in->end, buffer->bytes, size);
+        in->end += size;
+    }
+    di_buffer_release(buffer);
+    return fits;
 }
 
 enum duct_err stream_in_feed(struct stream_in *in, const void *bytes, size_t size)
@@ -257,7 +276,7 @@ void stream_in_rest(struct stream_in *in)
 {
     if (in->buffer == NULL || in->begin != in->end)
         return;
-    stream_buffer_release(in->buffer);
+    di_buffer_release(in->buffer);
     in->buffer = NULL;
     in->begin = in->end = 0;
 }
@@ -272,38 +291,58 @@ const struct di_frame *stream_in_head(const struct stream_in *in)
     return in->block != NULL ? &in->first : &in->frame;
 }
 
-/* The message is out of the way, whoever has it now. */
-static void step_over(struct stream_in *in)
+/* The message is out of the way; given: and our reference to the memory in which it is the last one with it. */
+static void step_over(struct stream_in *in, bool given)
 {
     in->seq++;
     in->whole = false;
     DI_CRASH_POINT("stream.taken");
     if (in->block != NULL) {
-        stream_buffer_release(in->block);
+        if (!given)
+            di_buffer_release(in->block);
         in->block = NULL;
         return;
     }
     in->begin += DI_WIRE_HEADER + di_wire_padded(in->frame.size);
     in->have_frame = false;
+    if (given) {
+        in->buffer = NULL;
+        in->begin = in->end = 0;
+    } else if (in->buffer->home != NULL) {
+        stream_in_rest(in); /* the loop has other uses for it */
+    }
 }
 
-void stream_in_skip(struct stream_in *in)
+static void take(struct stream_in *in, bool given)
 {
     in->msgs++;
     in->bytes += stream_in_head(in)->whole;
     in->taken++;
-    step_over(in);
+    step_over(in, given);
+}
+
+void stream_in_skip(struct stream_in *in)
+{
+    take(in, false);
 }
 
 void stream_in_discard(struct stream_in *in)
 {
-    step_over(in);
+    step_over(in, false);
+}
+
+/* Whether nothing comes behind the message in its memory, neither now nor later. */
+static bool is_last(const struct stream_in *in)
+{
+    size_t end = in->begin + DI_WIRE_HEADER + di_wire_padded(in->frame.size);
+
+    return in->block != NULL || (in->buffer->home != NULL && end == in->end);
 }
 
 enum duct_err stream_in_hold(struct stream_in *in, struct duct_msg *msg)
 {
     struct stream_held_entry *entry = take_entry(in->held);
-    struct stream_buffer *buffer = in->block != NULL ? in->block : in->buffer;
+    struct di_buffer *buffer = in->block != NULL ? in->block : in->buffer;
     const struct di_frame *head = stream_in_head(in);
 
     if (entry == NULL) {
@@ -323,9 +362,11 @@ enum duct_err stream_in_hold(struct stream_in *in, struct duct_msg *msg)
     entry->buffer = buffer;
     /* Relaxed: the program carries the message to whoever releases it. */
     atomic_store_explicit(&entry->number, number, memory_order_relaxed);
-    /* Relaxed, both: more references, by one who has one. */
-    atomic_fetch_add_explicit(&buffer->refs, 1, memory_order_relaxed);
+    bool given = is_last(in);
+    if (!given)
+        di_buffer_hold(buffer);
+    /* Relaxed: one more reference, by one who has one. */
     atomic_fetch_add_explicit(&in->held->refs, 1, memory_order_relaxed);
-    stream_in_skip(in);
+    take(in, given);
     return DUCT_OK;
 }

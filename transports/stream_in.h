@@ -10,20 +10,22 @@
 #include <sys/uio.h>
 
 #include "lib/base/msg_owner.h"
+#include "lib/io/buffer.h"
 #include "lib/protocol/wire.h"
 
 /*
  * Where a stream's bytes arrive, and the messages that the program holds there.
  *
- * Bytes are received into a buffer, as many as come; a message that lies in it whole is handed out as a view.
- * One that is large is received into a block of its own as soon as its header is known, so that no message is
- * copied for its size. A buffer, or block, lives until the last message in it was released, and the program may
+ * The loop hands over bytes in buffers of its own; a message that lies whole in one is handed out as a view of it,
+ * and one that was cut in two is put together. Of a stream that moves much the kernel receives straight into a larger
+ * buffer of the pipe's own; and a message that is large gets a block of its own as soon as its header is known, so that
+ * none is copied for its size. A buffer, or block, lives until the last message in it was released, and the program may
  * do that from any thread, also after the pipe is gone: so messages are held in a table of their own, which
  * outlives the pipe.
  *
  * Edges of stream_in.c:
  *   [held]   entry released, its number changed  |  number compared by whoever would release it again
- *   [parts]  reads of the message, reference dropped with release         |  the last one, which frees
+ *   [parts]  what was done to an entry, reference dropped with release    |  the last one, which frees them all
  */
 
 /* As much as one system call should take, and several of the largest messages of a default pipe. */
@@ -35,20 +37,17 @@
 /* Room that a receive should find. */
 #define STREAM_ROOM_LEAST ((size_t)4096)
 
-struct stream_buffer {
-    _Atomic uint32_t refs;
-    size_t capacity;
-    _Alignas(64) unsigned char bytes[];
-};
+/* Put together of buffers of the loop's, at first. */
+#define STREAM_JOINT_SIZE ((size_t)65536)
 
-struct stream_buffer *stream_buffer_alloc(size_t capacity);
-void stream_buffer_release(struct stream_buffer *buffer);
+/* So many small receives make a stream one that does not move much. */
+#define STREAM_BULK_PATIENCE 16u
 
 struct stream_held_entry {
     ck_stack_entry_t node;
     _Atomic uint64_t number; /* odd: held; grows whenever it is taken or released */
     uint32_t place;
-    struct stream_buffer *buffer;
+    struct di_buffer *buffer;
 };
 
 /* Entries come in chunks, each twice as large as the one before: a pipe that holds a message or two has a few, and
@@ -70,18 +69,18 @@ struct stream_held {
 
 struct stream_in {
     struct stream_held *held;
-    struct stream_buffer *buffer; /* or NULL */
-    size_t begin, end;            /* of what was received and not yet taken */
+    struct di_buffer *buffer; /* or NULL */
+    size_t begin, end;        /* of what was received and not yet taken */
 
     struct di_frame frame; /* the one at begin, if have_frame */
     bool have_frame;
 
-    struct stream_buffer *block; /* a message that is received by itself */
-    size_t filled;               /* bytes of it there are */
-    size_t frame_left;           /* bytes of its current frame that are still to come */
-    bool in_frame;               /* it has begun */
-    size_t pad_left;             /* and of the padding behind it */
-    struct di_frame first;       /* its first frame */
+    struct di_buffer *block; /* a message that is received by itself */
+    size_t filled;           /* bytes of it there are */
+    size_t frame_left;       /* bytes of its current frame that are still to come */
+    bool in_frame;           /* it has begun */
+    size_t pad_left;         /* and of the padding behind it */
+    struct di_frame first;   /* its first frame */
 
     bool whole;      /* a message is there: frame or block */
     bool more;       /* the last receive filled all it was given */
@@ -90,8 +89,10 @@ struct stream_in {
     bool discarding; /* the program takes nothing any more */
     bool dry;        /* the socket had nothing when it was last asked: a poll tells of more */
     bool breaking;   /* in stream_broken() */
-    uint32_t seq;    /* of the next message */
-    uint32_t taken;  /* messages the program has taken */
+    unsigned
+        bulk; /* more than 0: much was moved of late, so the kernel receives into the pipe's own memory */
+    uint32_t seq;   /* of the next message */
+    uint32_t taken; /* messages the program has taken */
     uint64_t msgs, bytes;
     uint64_t arrived; /* bytes of anything: a sign of life */
 };
@@ -108,6 +109,12 @@ uint32_t stream_in_room(struct stream_in *in, struct iovec pieces[2]);
 /* So many bytes have arrived there. */
 void stream_in_arrived(struct stream_in *in, size_t bytes, const struct iovec *pieces,
                        uint32_t count);
+
+/* What a receive gave: bytes, 0 at the end, or a negative errno. False: it was the last that makes sense now. */
+bool stream_in_got(struct stream_in *in, int64_t got);
+
+/* Appends what the loop received, whose reference it takes. False: no memory. */
+bool stream_in_add(struct stream_in *in, struct di_buffer *buffer) DUCT_NODISCARD;
 
 /* Gives up the buffer if nothing is in it. */
 void stream_in_rest(struct stream_in *in);

@@ -150,7 +150,7 @@ static bool start_message(struct stream_pipe *sp, size_t there)
     }
     if (all && f->size < STREAM_BLOCK_LEAST)
         return false;
-    in->block = stream_buffer_alloc(f->whole);
+    in->block = di_buffer_alloc(f->whole);
     if (in->block == NULL) {
         enum duct_err err =
             di_fail(DUCT_ENOMEMORY, "no memory for a message of %u bytes", f->whole);
@@ -160,6 +160,7 @@ static bool start_message(struct stream_pipe *sp, size_t there)
     }
     in->first = *f;
     in->filled = 0;
+    in->bulk = STREAM_BULK_PATIENCE;
     open_frame(in);
     if (!all)
         stream_message_begun(sp);
@@ -231,30 +232,24 @@ static bool pull_once(struct stream_pipe *sp)
 {
     struct stream_in *in = sp->in;
     struct iovec pieces[2];
-    bool dead = in->finished || sp->pipe.end == DUCT_ECORRUPT;
-    uint32_t count = dead ? 0 : stream_in_room(in, pieces);
 
+    if (in->finished || sp->pipe.end == DUCT_ECORRUPT)
+        return false;
+    if (stream_taking(sp) || stream_may_take(sp))
+        return stream_take_once(sp);
+    uint32_t count = stream_in_room(in, pieces);
     if (count == 0)
         return false;
     int64_t got = di_io_try_recv(sp->pipe.context->io, sp->stream->fd, pieces, count);
-    in->dry = got == -EAGAIN;
-    if (got == -EAGAIN) {
-        in->more = false;
+    if (!stream_in_got(in, got))
         return false;
-    }
-    if (got <= 0) {
-        in->finished = true;
-        in->error = got < 0 ? (int)-got : in->error;
-        in->more = false;
-        return false;
-    }
     stream_in_arrived(in, (size_t)got, pieces, count);
     return true;
 }
 
 void stream_pull(struct stream_pipe *sp)
 {
-    if (sp->ops[STREAM_OP_IN].op.in_flight && sp->ops[STREAM_OP_IN].op.kind != DI_IO_POLL)
+    if (stream_reading(sp))
         return;
     for (unsigned i = 0; i < PULLS_MAX && pull_once(sp) && !stream_parse(sp); i++)
         continue;

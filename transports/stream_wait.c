@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
 #include <poll.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "lib/base/crash.h"
 #include "lib/base/fork.h"
@@ -12,9 +7,10 @@
 #include "transports/stream.h"
 
 /*
- * How a stream's handle sleeps. A call that waits for this pipe alone has the loop receive (RECV, CALL): the bytes
- * are there when it wakes, without another system call. Everybody else has it poll, since a receive that is in
- * flight while nobody waits could not be moved to another thread, and would need a buffer for each idle pipe.
+ * How a stream's handle sleeps. The loop receives by itself, into buffers of its own (RECV_ANY, CALL_ANY): the bytes
+ * are there when it wakes, without another system call, and an idle pipe has no buffer. Where it cannot, or a pipe
+ * moves so much that it had better receive into its own memory, a call that waits for this pipe alone has the loop
+ * receive there (RECV, CALL), and everybody else has it poll: so it is, too, where a program watches the socket.
  */
 
 /* Without a descriptor to wait for room with: when to look for some, and for room. */
@@ -120,7 +116,8 @@ bool stream_pipe_spin(struct duct_pipe *pipe, unsigned want, unsigned polls, boo
     return false;
 }
 
-/* Has the loop tell of what arrives: a receive for a call that waits for it, else a poll. */
+/* Has the loop tell of what arrives: by receiving itself, else for a call that waits for it, else a poll. What it
+ * receives by itself comes before anything else. */
 static void arm_in(struct stream_pipe *sp, bool receive)
 {
     struct di_io_op *op = &sp->ops[STREAM_OP_IN].op;
@@ -129,6 +126,15 @@ static void arm_in(struct stream_pipe *sp, bool receive)
 
     if (op->in_flight || in->finished)
         return;
+    if (stream_may_take(sp) || stream_taking(sp)) {
+        stream_in_rest(in);
+        in->dry = false;
+        op->kind = DI_IO_RECV_ANY;
+        stream_submit(sp, STREAM_OP_IN);
+        if (!stream_may_take(sp))
+            di_io_cancel(sp->pipe.context->io, op);
+        return;
+    }
     if (receive)
         count = stream_in_room(in, sp->pieces);
     else
@@ -204,14 +210,14 @@ unsigned stream_pipe_arm(struct duct_pipe *pipe, unsigned want, bool blocking, e
     return pipe->end != DUCT_OK ? want : ready;
 }
 
-/* The wait is over: nothing may take bytes that nobody waits for. */
+/* The wait is over: no question is in flight any more, and nothing takes bytes that nobody waits for, but the loop. */
 void stream_pipe_disarm(struct duct_pipe *pipe, unsigned want)
 {
     struct stream_pipe *sp = stream_of(pipe);
     struct di_io_op *op = &sp->ops[STREAM_OP_IN].op;
 
     (void)want;
-    while (op->in_flight && op->kind != DI_IO_POLL) {
+    while (op->in_flight && op->kind != DI_IO_POLL && op->kind != DI_IO_RECV_ANY) {
         di_io_cancel(pipe->context->io, op);
         if (di_io_wait(pipe->context->io, INT64_MAX) == DUCT_EOS)
             break;
@@ -242,51 +248,6 @@ void stream_wait_for_room(struct stream_pipe *sp)
     stream_submit(sp, STREAM_OP_OUT);
 }
 
-/* ---- The exported descriptor ---- */
-
-void stream_signal(struct stream_pipe *sp)
-{
-    const uint64_t one = 1;
-    uint64_t count;
-
-    if (!sp->ops[STREAM_OP_IN].op.in_flight)
-        di_pipe_activate(&sp->pipe); /* to be armed before its context sleeps */
-    if (sp->exported < 0)
-        return;
-    bool up = stream_parse(sp) || sp->pipe.end != DUCT_OK;
-    if (up == sp->bell_up)
-        return;
-    sp->bell_up = up;
-    if ((up ? write(sp->bell, &one, sizeof(one)) : read(sp->bell, &count, sizeof(count))) < 0)
-        return; /* it was so before */
-}
-
-enum duct_err stream_pipe_fd(struct duct_pipe *pipe, int *fd)
-{
-    struct stream_pipe *sp = stream_of(pipe);
-
-    if (sp->exported < 0) {
-        struct epoll_event event = {.events = EPOLLIN};
-        int bell = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-        int made = epoll_create1(EPOLL_CLOEXEC);
-        if (bell < 0 || made < 0 || epoll_ctl(made, EPOLL_CTL_ADD, bell, &event) != 0 ||
-            epoll_ctl(made, EPOLL_CTL_ADD, sp->stream->fd, &event) != 0) {
-            enum duct_err err = di_fail_os(errno, "duct_pipe_fd: no descriptor for the pipe");
-            di_fork_close(bell);
-            di_fork_close(made);
-            return err;
-        }
-        di_fork_close_in_child(made);
-        di_fork_close_in_child(bell);
-        sp->bell = bell;
-        sp->bell_up = true;
-        sp->exported = made;
-        pipe->exported = true;
-    }
-    *fd = sp->exported;
-    return DUCT_OK;
-}
-
 /* ---- The loop's side ---- */
 
 static void free_handle(struct stream_pipe *sp)
@@ -301,6 +262,28 @@ static void free_handle(struct stream_pipe *sp)
     di_pipe_free(&sp->pipe);
 }
 
+static void cancel_all(struct stream_pipe *sp)
+{
+    for (unsigned i = 0; i < STREAM_OPS; i++)
+        di_io_cancel(sp->pipe.context->io, &sp->ops[i].op);
+}
+
+/* It is closed: what is with the loop comes back, and then it is gone. False: not yet. */
+static bool recall(struct stream_pipe *sp)
+{
+    struct di_io_op *op = &sp->ops[STREAM_OP_IN].op;
+
+    if (op->receiving && !op->in_flight) {
+        op->kind = DI_IO_RECV_ANY;
+        stream_submit(sp, STREAM_OP_IN);
+    }
+    cancel_all(sp);
+    if (sp->in_flight > 0)
+        return false;
+    free_handle(sp);
+    return true;
+}
+
 /* The loop cannot wait for this socket: to ask again at once would go round for ever. */
 static void unwatched(struct stream_pipe *sp)
 {
@@ -310,11 +293,30 @@ static void unwatched(struct stream_pipe *sp)
     di_pipe_end(&sp->pipe, why);
 }
 
+/* The loop has received by itself, or a question of ours did not all go. */
+static void arrived_any(struct stream_pipe *sp, const struct di_io_op *op, int result)
+{
+    bool unsent = op->kind == DI_IO_CALL_ANY && op->sent < op->size;
+
+    if (result == DI_IO_FAILED && !unsent) {
+        unwatched(sp);
+        return;
+    }
+    if (sp->calling != 0)
+        stream_call_over(sp);
+    if (!sp->detaching)
+        stream_pull(sp);
+}
+
 /* What a completion of the receiving operation brought, also while the handle moves: bytes are bytes. */
 static void arrived(struct stream_pipe *sp, struct di_io_op *op, int result)
 {
     bool unsent = op->kind == DI_IO_CALL && op->sent < op->size;
 
+    if (di_io_takes(op->kind)) {
+        arrived_any(sp, op, result);
+        return;
+    }
     if (result == DI_IO_FAILED && !unsent &&
         (op->kind == DI_IO_POLL || !stream_line_failed(op->error))) {
         unwatched(sp);
@@ -344,8 +346,7 @@ static void on_completion(struct di_io_op *op, int result)
 
     sp->in_flight--;
     if (sp->closing) {
-        if (sp->in_flight == 0)
-            free_handle(sp);
+        (void)recall(sp);
         return;
     }
     if (slot == &sp->ops[STREAM_OP_IN])
@@ -400,12 +401,6 @@ static void unstir(struct stream_pipe *sp)
     pthread_mutex_unlock(&stream->lock);
 }
 
-static void cancel_all(struct stream_pipe *sp)
-{
-    for (unsigned i = 0; i < STREAM_OPS; i++)
-        di_io_cancel(sp->pipe.context->io, &sp->ops[i].op);
-}
-
 void stream_pipe_detach(struct duct_pipe *pipe)
 {
     struct stream_pipe *sp = stream_of(pipe);
@@ -413,8 +408,9 @@ void stream_pipe_detach(struct duct_pipe *pipe)
     sp->detaching = true;
     stream_life_stop(sp);
     unstir(sp);
-    cancel_all(sp);
     /* Cancelling does not wait for anybody but the kernel. */
+    stream_stop_taking(sp);
+    cancel_all(sp);
     while (sp->in_flight > 0) {
         if (di_io_wait(pipe->context->io, INT64_MAX) == DUCT_EOS)
             break;
@@ -448,11 +444,8 @@ void stream_pipe_close(struct duct_pipe *pipe, uint32_t code, const char *text)
     stream_end(sp->stream, DUCT_ECLOSED);
     /* Nobody posts any more; what was posted refers to this handle. */
     di_context_run_posts(context);
-    cancel_all(sp);
-    if (sp->in_flight == 0)
-        free_handle(sp);
     /* Reaps what was cancelled, so that descriptors do not wait for the caller's next wait. */
-    else if (di_context_reap(context) == DUCT_EOS)
+    if (!recall(sp) && di_context_reap(context) == DUCT_EOS)
         di_log(DUCT_LOG_ERROR,
                "the context's loop failed; a closed pipe stays until it is closed too");
 }
