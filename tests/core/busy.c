@@ -14,9 +14,9 @@
 #include "lib/core/context.h"
 #include "tests/count/pair.h"
 
-static unsigned slept;   /* calls that could sleep */
-static unsigned send_in; /* the message comes after so many looks that found nothing; 0: never */
-static struct duct_pipe *other; /* who sends it */
+static _Thread_local unsigned slept;   /* calls of this thread that could sleep */
+static _Thread_local unsigned send_in; /* the message comes after so many looks in vain; 0: never */
+static struct duct_pipe *other;        /* who sends it */
 
 static void looked(void)
 {
