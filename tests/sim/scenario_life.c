@@ -290,3 +290,34 @@ void sim_play_closed_within(struct sim_world *world, const struct sim_scenario *
                                   .dialer = say_large,
                                   .listener = close_within});
 }
+
+/* ---- The wait for room, and then for the kernel: within one time ---- */
+
+static void say_slowly(struct sim_node *self, struct duct_pipe *pipe)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        int64_t begun = di_sim_now(self->world->sim), most = DUCT_SECOND / 2;
+        enum duct_err err = sim_say(self, pipe, SIM_DIALER, SIM_WAY_COPY, 30000, most);
+        SIM_CHECK(self, err == DUCT_OK || err == DUCT_ETIMEOUT, "a send: %s", duct_err_text(err));
+        sim_within(self, begun, most, "a send on a slow line");
+    }
+    duct_pipe_close_with(pipe, 0, NULL, 60 * DUCT_SECOND);
+}
+
+static void hear_slowly(struct sim_node *self, struct duct_pipe *pipe)
+{
+    enum duct_err err = DUCT_OK;
+
+    while (err == DUCT_OK)
+        err = sim_hear(self, pipe, SIM_LISTENER, SIM_WAY_LOAN, 60 * DUCT_SECOND);
+    SIM_CHECK(self, err == DUCT_ECLOSED, "the end: %s", duct_err_text(err));
+    duct_pipe_close(pipe);
+}
+
+void sim_play_one_time(struct sim_world *world, const struct sim_scenario *self)
+{
+    (void)self;
+    play_two(world, &(struct two){.dial = "?wait_listener=1&pool=32k&max_msg=30k",
+                                  .dialer = say_slowly,
+                                  .listener = hear_slowly});
+}
