@@ -4,7 +4,7 @@
 #        fuzz/campaign.sh --report
 # Fuzzes every target (or those named) in turn, a slice of SECONDS each, SLICES times round, and may be
 # called again: what was found and counted stays in found/ of the build tree. --report says for each target
-# how many seconds of a processor it had in all (not of the clock: it may share the machine), what it
+# how many seconds of a processor it had in all (of the clock with --afl, whose children are not asked), what it
 # executed and reached, and how long before its end the last new edge came (to the slice). Fails if a target
 # crashed or hung. Needs the build of the preset fuzz, in build/fuzz or where DUCT_FUZZ_BUILD says; with
 # --afl, of the preset afl, in build/afl or where DUCT_AFL_BUILD says, for AFL++ over the same targets.
@@ -74,7 +74,7 @@ slice_afl() # target, seconds
 	local before=0 now
 	[ ! -e "$found/$target.slices" ] || before=$(awk '{ n += $2 } END { print n + 0 }' "$found/$target.slices")
 	now=$(sed -n 's/^execs_done *: //p' "$stats")
-	printf '%s %s %s %s\n' "$spent" "$((now > before ? now - before : now))" \
+	printf '%s %s %s %s\n' "$seconds" "$((now > before ? now - before : now))" \
 		"$(sed -n 's/^edges_found *: //p' "$stats")" "$crashed" >>"$found/$target.slices"
 }
 

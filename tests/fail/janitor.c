@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -137,6 +139,32 @@ static void plant(void)
     MUST(shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600) >= 0);
 }
 
+/* Another process that has what this one has, as a database would; and one that is dead, and not waited for. Both
+ * end with the machine. */
+static void start_others(void)
+{
+    int ready[2];
+    char byte;
+
+    MUST(pipe2(ready, O_CLOEXEC) == 0);
+    pid_t holder = fork();
+    MUST(holder >= 0);
+    if (holder == 0) {
+        MUST(prctl(PR_SET_NAME, "postgres") == 0 && shmat(attached, NULL, 0) != (void *)-1);
+        MUST(write(ready[1], "", 1) == 1);
+        pause();
+        _exit(0);
+    }
+    MUST(read(ready[0], &byte, 1) == 1);
+    close(ready[0]);
+    close(ready[1]);
+    pid_t dead = fork();
+    MUST(dead >= 0);
+    if (dead == 0)
+        _exit(0);
+    MUST(waitid(P_PID, (id_t)dead, &(siginfo_t){0}, WEXITED | WNOWAIT) == 0);
+}
+
 /* What somebody has, or is not duct's to judge. */
 static void plant_for_good(void)
 {
@@ -144,9 +172,11 @@ static void plant_for_good(void)
     MUST(symlink("alive", path_of(home, "soft")) == 0);
     make_directory(path_of(home, "folder"), 0700);
     leave_file("/dev/shm", "held", "something", geteuid());
-    MUST(open("/dev/shm/held", O_RDONLY | O_CLOEXEC) >= 0);
+    int held = open("/dev/shm/held", O_RDONLY | O_CLOEXEC);
+    MUST(held >= 0 && mmap(NULL, 1, PROT_READ, MAP_SHARED, held, 0) != MAP_FAILED);
     attached = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
     MUST(attached >= 0 && shmat(attached, NULL, 0) != (void *)-1);
+    start_others();
     /* Deeper than anybody looks, and directories that only look like ours. */
     make_directory("/dev/shm/a", 0755);
     make_directory("/dev/shm/a/b", 0755);
@@ -163,6 +193,7 @@ static void plant_for_good(void)
         make_directory("/tmp/duct-4242", 0700);
         MUST(chown("/tmp/duct-4242", STRANGER, STRANGER) == 0);
         leave_file("/tmp/duct-4242", "theirs.lock", "", STRANGER);
+        leave_file("/dev/shm", "theirs", "something", STRANGER);
     }
 }
 
@@ -295,6 +326,99 @@ static size_t glance(bool foreign, bool own)
     return unseen;
 }
 
+/* ---- What changes between a look and a removal ---- */
+
+static int opened = -1;
+
+static void somebody_opens(void)
+{
+    opened = open("/dev/shm/one", O_RDONLY | O_CLOEXEC);
+    FAIL_CHECK(opened >= 0);
+}
+
+static void it_goes(void)
+{
+    FAIL_CHECK(unlink("/dev/shm/one") == 0);
+}
+
+static void another_takes_its_name(void)
+{
+    leave_file("/dev/shm", "new", "something", geteuid());
+    FAIL_CHECK(rename("/dev/shm/new", "/dev/shm/one") == 0);
+}
+
+static void it_gets_another_name(void)
+{
+    FAIL_CHECK(link("/dev/shm/one", "/dev/shm/again") == 0);
+}
+
+static void a_link_takes_its_place(void)
+{
+    FAIL_CHECK(unlink("/dev/shm/one") == 0 && symlink("held", "/dev/shm/one") == 0);
+}
+
+/* What is left is looked at, then changes, and then its removal ends so. */
+static void changes(void (*change)(void), enum duct_err expected)
+{
+    struct duct_janitor_options options = DUCT_JANITOR_OPTIONS_INIT;
+    struct duct_janitor *janitor;
+    size_t i = 0;
+
+    options.foreign = true;
+    leave_file("/dev/shm", "one", "something", geteuid());
+    FAIL_CHECK(duct_janitor_open(&janitor, &options) == DUCT_OK);
+    while (strcmp(duct_janitor_at(janitor, i)->name, "one") != 0)
+        i++;
+    FAIL_CHECK(duct_janitor_at(janitor, i)->state == DUCT_LEFTOVER_EMPTY);
+    change();
+    FAIL_CHECK(duct_janitor_remove(janitor, i, true) == expected);
+    duct_janitor_close(janitor);
+    if (opened >= 0)
+        close(opened);
+    opened = -1;
+    unlink("/dev/shm/one");
+    unlink("/dev/shm/again");
+    nobody_was_robbed();
+}
+
+/* A System V segment that is attached, or removed, meanwhile. */
+static void segments_change(bool attach)
+{
+    struct duct_janitor_options options = DUCT_JANITOR_OPTIONS_INIT;
+    struct duct_janitor *janitor;
+    char name[32];
+    size_t i = 0;
+    int id = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+
+    options.foreign = true;
+    snprintf(name, sizeof(name), "sysv-%d", id);
+    FAIL_CHECK(id >= 0 && duct_janitor_open(&janitor, &options) == DUCT_OK);
+    while (strcmp(duct_janitor_at(janitor, i)->name, name) != 0)
+        i++;
+    if (attach) {
+        void *base = shmat(id, NULL, 0);
+        FAIL_CHECK(duct_janitor_remove(janitor, i, true) == DUCT_EINUSE);
+        FAIL_CHECK(shmdt(base) == 0 && duct_janitor_remove(janitor, i, true) == DUCT_OK);
+    } else {
+        FAIL_CHECK(shmctl(id, IPC_RMID, NULL) == 0);
+    }
+    FAIL_CHECK(duct_janitor_remove(janitor, i, true) == DUCT_ENOTFOUND);
+    duct_janitor_close(janitor);
+}
+
+static void what_changes_meanwhile_stays(void)
+{
+    changes(somebody_opens, DUCT_EINUSE);
+    changes(it_goes, DUCT_ENOTFOUND);
+    changes(another_takes_its_name, DUCT_ENOTFOUND);
+    changes(it_gets_another_name, DUCT_ENOTFOUND);
+    changes(a_link_takes_its_place, DUCT_ENOTFOUND);
+    segments_change(true);
+    segments_change(false);
+}
+
+/* ---- Without rights ---- */
+
 /* Without rights, what others have is not seen, and that is said; while calls fail, too. */
 static int as_a_stranger(void)
 {
@@ -324,6 +448,7 @@ static void strangers_see_less(void)
     MUST(pid >= 0);
     if (pid == 0)
         _exit(as_a_stranger());
+    FAIL_CHECK(glance(false, true) == 0 && glance(true, true) > 0);
     MUST(waitpid(pid, &status, 0) == pid && (status == 0 || WEXITSTATUS(status) == 77));
     nobody_was_robbed();
 }
@@ -341,6 +466,7 @@ int main(int argc, char **argv)
             tries++;
     }
     homes_of_all_kinds();
+    what_changes_meanwhile_stays();
     strangers_see_less();
     printf("%u calls failed in turn\n", tries);
     fflush(stdout);
