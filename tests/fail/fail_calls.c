@@ -15,9 +15,9 @@
 
 /* What each can fail with, as far as somebody looks at it, up to a 0. */
 static const int memory[] = {ENOMEM, 0};
-static const int opening[] = {ENOENT, EACCES, EMFILE, ENOMEM, EIO, ELOOP, 0};
-static const int looking[] = {ENOENT, EACCES, EIO, 0};
-static const int reading[] = {EACCES, EIO, 0};
+static const int opening[] = {ENOENT, EACCES, EPERM, EMFILE, ENFILE, ENOMEM, EIO, ELOOP, ESRCH, 0};
+static const int looking[] = {ENOENT, EACCES, EPERM, EIO, 0};
+static const int reading[] = {EACCES, EPERM, EIO, ESRCH, 0};
 static const int locking[] = {EAGAIN, EACCES, EINVAL, EIO, 0};
 static const int removing[] = {ENOENT, EACCES, EIO, 0};
 static const int attaching[] = {EINVAL, EIDRM, EACCES, 0};

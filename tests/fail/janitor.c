@@ -31,8 +31,8 @@
  *   - no descriptor and no block of memory is left;
  *   - a janitor after it, whose calls work, removes what this one left.
  */
-static const int errors[] = {ENOMEM, ENOENT, EACCES, EMFILE, EIO,
-                             ELOOP,  EAGAIN, EINVAL, EIDRM,  ECONNREFUSED};
+static const int errors[] = {ENOMEM, ENOENT, EACCES, EPERM,  EMFILE, ENFILE,      EIO,
+                             ELOOP,  ESRCH,  EAGAIN, EINVAL, EIDRM,  ECONNREFUSED};
 
 static char home[64], temporary[64]; /* of listeners */
 static struct kit durable;
