@@ -230,6 +230,8 @@ bool stream_in_got(struct stream_in *in, int64_t got)
     in->finished = in->finished || (got <= 0 && got != -EAGAIN);
     in->error = got < 0 && got != -EAGAIN ? (int)-got : in->error;
     in->more = in->more && got > 0;
+    if (got > 0)
+        DI_CRASH_POINT("stream.received");
     return got > 0;
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <poll.h>
 
-#include "lib/base/crash.h"
 #include "lib/base/fork.h"
 #include "lib/base/log.h"
 #include "transports/stream.h"
@@ -327,7 +326,6 @@ static void arrived(struct stream_pipe *sp, struct di_io_op *op, int result)
             stream_pull(sp);
         return;
     }
-    DI_CRASH_POINT("stream.received");
     if (result > 0)
         stream_in_arrived(sp->in, (size_t)result, op->pieces, op->piece_count);
     else if (result == 0 || (result == DI_IO_FAILED && !unsent)) { /* else it was the sending */
