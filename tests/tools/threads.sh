@@ -7,7 +7,7 @@
 # The listener, whose address goes to $at once it is there.
 serve() # arguments
 {
-	touch said.listen
+	: >said.listen
 	"$program" listen --verbose "$@" tcp://127.0.0.1:0 2>said.listen & listener=$!
 	local i
 	for ((i = 0; ; i++)); do
