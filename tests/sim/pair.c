@@ -133,6 +133,15 @@ static enum duct_err say_all(struct sim_node *node, struct duct_pipe *pipe, enum
     return err == DUCT_OK ? duct_flush(pipe) : err;
 }
 
+/* The call had its time, and the pipe goes on: one that ended for want of the rest of a message says TIMEOUT too. */
+static bool nothing_yet(struct duct_pipe *pipe, enum duct_err err)
+{
+    struct duct_pipe_info info = DUCT_PIPE_INFO_INIT;
+
+    return err == DUCT_EAGAIN ||
+           (err == DUCT_ETIMEOUT && duct_pipe_info(pipe, &info) == DUCT_OK && info.end == DUCT_OK);
+}
+
 /* Both send, and each receives when it cannot. */
 static enum duct_err say_and_hear(struct sim_node *node, struct duct_pipe *pipe, enum sim_side side)
 {
@@ -147,12 +156,11 @@ static enum duct_err say_and_hear(struct sim_node *node, struct duct_pipe *pipe,
             err = say(node, pipe, side, (int64_t)sim_any(node, 2) * DUCT_MILLISECOND);
         else
             err = duct_flush(pipe);
-        if (err == DUCT_OK || err == DUCT_EAGAIN || err == DUCT_ETIMEOUT)
+        if (err == DUCT_OK || nothing_yet(pipe, err))
             err = hear(node, pipe, side,
                        all_said ? patience(script) : (int64_t)sim_any(node, 2) * DUCT_MILLISECOND);
-        if (!all_said && (err == DUCT_EAGAIN || err == DUCT_ETIMEOUT))
-            err = DUCT_OK;
-        if (talk->flows[!side].taken >= script->messages && err == DUCT_ETIMEOUT)
+        bool heard_all = talk->flows[!side].taken >= script->messages;
+        if ((!all_said || (heard_all && err == DUCT_ETIMEOUT)) && nothing_yet(pipe, err))
             err = DUCT_OK;
     }
     return err == DUCT_OK ? duct_flush(pipe) : err;
