@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 enum { SKIP = 77 };
@@ -41,6 +42,12 @@ void space_enter_user(bool mapped)
     say("/proc/self/uid_map", map);
     snprintf(map, sizeof(map), "%u %u 1", (unsigned)gid, (unsigned)gid);
     say("/proc/self/gid_map", map);
+}
+
+void space_own_mounts(void)
+{
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        cannot("mounts of its own");
 }
 
 void space_enter(int flags)

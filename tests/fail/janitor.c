@@ -69,7 +69,7 @@ static void enter_machine(void)
         MUST(waitpid(pid, &status, 0) == pid);
         _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1); /* see main() */
     }
-    MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    space_own_mounts();
     mount_over("proc", "/proc");
     mount_over("tmpfs", "/tmp");
     mount_over("tmpfs", "/dev/shm");
