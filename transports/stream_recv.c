@@ -24,32 +24,35 @@ void stream_corrupt(struct stream_pipe *sp)
     di_pipe_end(&sp->pipe, di_fail(DUCT_ECORRUPT, "%s", reason));
 }
 
-/* What the pipe ends with by that good-bye: the peer closed in order, or gave us up for another reason. */
-static enum duct_err told_by(const struct di_close *close)
+/* What the pipe ends with by that good-bye: the peer closed in order, or gave us up for another reason; its code and
+ * words are kept. */
+static enum duct_err told_by(struct stream *stream, const struct di_close *close)
 {
-    return close->err == DUCT_ECLOSED ? DUCT_ECLOSED : DUCT_EPEER;
+    stream_lock(stream);
+    stream->close_code = close->code;
+    memcpy(stream->close_text, close->text, sizeof(stream->close_text));
+    stream_unlock(stream);
+    if (close->err == DUCT_ECLOSED)
+        return DUCT_ECLOSED;
+    if (close->text[0] != '\0')
+        return DUCT_EPEER;
+    enum duct_err why =
+        di_fail(DUCT_EPEER, "the peer gave up: %s", duct_err_text((enum duct_err)close->err));
+    stream_keep_why(stream);
+    return why;
 }
 
 /* The peer said good-bye: CLOSED, or what it found wrong with us. */
 static void take_close(struct stream_pipe *sp, const unsigned char *payload, size_t size)
 {
-    struct stream *stream = sp->stream;
     struct di_close close;
 
     if (di_close_get(&close, payload, size) != DUCT_OK) {
         stream_corrupt(sp);
         return;
     }
-    stream_lock(stream);
-    stream->close_code = close.code;
-    memcpy(stream->close_text, close.text, sizeof(stream->close_text));
-    stream_unlock(stream);
-    enum duct_err why = told_by(&close);
-    if (why == DUCT_EPEER && close.text[0] == '\0') {
-        why = di_fail(DUCT_EPEER, "the peer gave up: %s", duct_err_text((enum duct_err)close.err));
-        stream_keep_why(stream);
-    }
-    stream_end(stream, why);
+    enum duct_err why = told_by(sp->stream, &close);
+    stream_end(sp->stream, why);
     di_pipe_end(&sp->pipe, why);
 }
 
@@ -285,7 +288,9 @@ enum duct_err stream_in_closes(struct stream_pipe *sp)
             return DUCT_OK; /* a good-bye without its reason is none yet */
         const unsigned char *payload = in->buffer->bytes + at + DI_WIRE_HEADER;
         if (frame.type == DI_FRAME_CLOSE)
-            return di_close_get(&close, payload, frame.size) == DUCT_OK ? told_by(&close) : DUCT_OK;
+            return di_close_get(&close, payload, frame.size) == DUCT_OK
+                       ? told_by(sp->stream, &close)
+                       : DUCT_OK;
         at += size;
     }
     return DUCT_OK;

@@ -223,6 +223,8 @@ static void farewell(struct sim_node *node, struct duct_pipe *pipe, enum sim_sid
         sim_part(node, pipe, side, 8, "enough", 0); /* a call failed, the pipe has not */
         return;
     }
+    if (err == DUCT_ETIMEOUT)
+        (void)hear_rest(node, pipe, side); /* it has ended since */
     SIM_CHECK(node, script->end_must == 0 || (script->end_must & SIM_MAY(info.end)),
               "the pipe ended with %s", duct_err_text(info.end));
     sim_mourn(node, pipe, side);
