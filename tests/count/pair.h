@@ -7,6 +7,8 @@
 
 #include <duct/duct.h>
 
+#include "tests/must.h"
+
 /* Both ends of a pipe in one process, each on a context of its own and both owned by the caller. */
 struct pair {
     struct duct_context *contexts[2];
@@ -25,14 +27,5 @@ void pair_directory(char directory[32]);
 void pair_leave(const char *directory);
 
 #define SOON (20 * DUCT_SECOND)
-
-#define MUST(condition)                                                         \
-    do {                                                                        \
-        if (!(condition)) {                                                     \
-            fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, \
-                    duct_err_detail());                                         \
-            abort();                                                            \
-        }                                                                       \
-    } while (0)
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "shm/receiver.h"
 #include "shm/sender.h"
+#include "tests/must.h"
 
 /*
  * Single-mapping mode: both sides of a pipe over the same memory of one process, each driven by a
@@ -37,15 +38,6 @@ void lane_receive_here(struct lane_side *side);
 
 /* Sleeps on the word of a sleeper; false after ten seconds, which is a lost wake-up. */
 bool lane_sleep(const struct di_sleeper *sleeper, uint32_t bell);
-
-#define MUST(condition)                                                         \
-    do {                                                                        \
-        if (!(condition)) {                                                     \
-            fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, \
-                    duct_err_detail());                                         \
-            abort();                                                            \
-        }                                                                       \
-    } while (0)
 
 /* A cheap generator; each thread has its own. */
 static inline uint32_t lane_random(uint64_t *state)

@@ -10,16 +10,9 @@
 #include <string.h>
 
 #include "lib/io/buffer.h"
+#include "tests/must.h"
 
 enum { ROUNDS = 20000, POOLS = 20, SLOTS = 8, BYTES = 200 };
-
-#define MUST(condition)                                                     \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            abort();                                                        \
-        }                                                                   \
-    } while (0)
 
 static _Atomic(struct di_buffer *) slots[SLOTS];
 

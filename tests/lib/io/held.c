@@ -15,29 +15,10 @@
 #include <unistd.h>
 
 #include "lib/io/io.h"
+#include "tests/lib/io/refuse.h"
+#include "tests/must.h"
 
 enum { SKIP = 77, PIECE = 65536, PIECES = 512 };
-
-#define MUST(condition)                                                     \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            abort();                                                        \
-        }                                                                   \
-    } while (0)
-
-int __real_io_uring_enter2(unsigned fd, unsigned submit, unsigned least, unsigned flags, void *arg,
-                           size_t size);
-int __wrap_io_uring_enter2(unsigned fd, unsigned submit, unsigned least, unsigned flags, void *arg,
-                           size_t size);
-
-static int refusal; /* a negative errno, or 0 */
-
-int __wrap_io_uring_enter2(unsigned fd, unsigned submit, unsigned least, unsigned flags, void *arg,
-                           size_t size)
-{
-    return refusal != 0 ? refusal : __real_io_uring_enter2(fd, submit, least, flags, arg, size);
-}
 
 struct sent {
     struct di_io_hold hold; /* first */

@@ -13,14 +13,7 @@
 
 #include "lib/io/futex.h"
 #include "lib/io/io.h"
-
-#define MUST(condition)                                                     \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            abort();                                                        \
-        }                                                                   \
-    } while (0)
+#include "tests/must.h"
 
 #define LONG  ((int64_t)1000000000)
 #define SHORT ((int64_t)50000)
