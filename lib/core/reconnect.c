@@ -9,6 +9,12 @@
 
 /* Sessions: dialled, lost, swapped; contexts; the end. */
 
+static void want_settling(struct di_reconnect *self)
+{
+    if (!di_list_linked(&self->chore.link))
+        di_list_append(&self->pipe.context->chores, &self->chore.link);
+}
+
 /* ---- What is reported ---- */
 
 static void note_change(struct di_reconnect *self)
@@ -43,6 +49,9 @@ static void end(struct di_reconnect *self)
 /* Takes a pipe off its context's lists: from now on it is known to us alone. */
 static void make_inner(struct di_reconnect *self, struct di_inner *inner, struct duct_pipe *pipe)
 {
+    /* One that ended before it was ours told nobody. */
+    if (pipe->end != DUCT_OK)
+        want_settling(self);
     di_list_remove(&pipe->active);
     di_list_remove(&pipe->link);
     pipe->outer = &self->pipe;
@@ -217,12 +226,6 @@ static void set_timer(struct di_reconnect *self)
         return;
     self->timer.deadline = deadline;
     di_io_submit(io, &self->timer);
-}
-
-static void want_settling(struct di_reconnect *self)
-{
-    if (!di_list_linked(&self->chore.link))
-        di_list_append(&self->pipe.context->chores, &self->chore.link);
 }
 
 void di_reconnect_inner_ended(struct duct_pipe *outer)

@@ -170,6 +170,12 @@ const struct sim_scenario sim_scenarios[] = {
      .script = {COMES_BACK, .listen = "?heartbeat=300ms&heartbeat_missed=2", .harm = true,
                 .dial = "?reconnect=1&wait_listener=1", .end_must = SIM_MAY(DUCT_OK)}},
 
+    /* READY waits in the pipe that was made, and breaks it before the program has it. */
+    {"a session that was over before it began",
+     .plan = {LINE, .send_again = 400, .no_buffers = 200},
+     .script = {COMES_BACK, .dialers = 8, .harm = true, .dial_may = ANY_END,
+                .dial = "?wait_listener=1&reconnect=1&attempts=3&pause=10ms", .end_must = ANY_END}},
+
     {"pauses that grow, and attempts that end", .plan = {LINE}, .play = sim_play_pauses},
 
     /* Peers that are judged. */
