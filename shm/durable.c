@@ -262,6 +262,7 @@ enum duct_err di_durable_open(struct di_durable **out, const struct di_durable_a
         return err;
     }
     di_durable_copy_free(&durable->end.copy);
+    di_durable_end_begin(&durable->end, di_durable_undelivered_in(durable) == 0);
     *out = durable;
     return DUCT_OK;
 }

@@ -175,9 +175,6 @@ static void sign(struct di_durable_end *end)
     atomic_store_explicit(&owner->attaches,
                           atomic_load_explicit(&owner->attaches, memory_order_relaxed) + 1,
                           memory_order_relaxed);
-    _Atomic uint64_t *closes = &di_durable_end_sent(end)->closes;
-    uint64_t before = atomic_load_explicit(closes, memory_order_relaxed);
-    atomic_store_explicit(closes, before + before % 2, memory_order_relaxed);
 }
 
 enum duct_err di_durable_end_open(struct di_durable_end *end, const struct di_durable_asks *asks)
@@ -220,6 +217,12 @@ enum duct_err di_durable_end_open(struct di_durable_end *end, const struct di_du
     return err;
 }
 
+/* Of two numbers of closes. */
+static bool is_after(uint64_t close, uint64_t other)
+{
+    return (int64_t)(close - other) > 0;
+}
+
 /* The other end's `closes`; 0 if there is none. */
 static uint64_t peer_closes(const struct di_durable_end *end)
 {
@@ -228,6 +231,37 @@ static uint64_t peer_closes(const struct di_durable_end *end)
     /* [close] observes: all messages that were sent before it, and the code. */
     return di_peer_load_acquire(di_peer_field(di_peer_at(end->peer_outbox.base, DI_DURABLE_SENT_AT),
                                               struct di_durable_sent, closes));
+}
+
+void di_durable_end_begin(const struct di_durable_end *end, bool all_received)
+{
+    _Atomic uint64_t *closes = &di_durable_end_sent(end)->closes;
+    _Atomic uint64_t *seen = &di_durable_end_record(end)->closes_seen;
+    /* Relaxed, all: only we write them, and the next owner of ours reads. */
+    uint64_t before = atomic_load_explicit(closes, memory_order_relaxed);
+    uint64_t dealt_with = atomic_load_explicit(seen, memory_order_relaxed);
+    uint64_t theirs = peer_closes(end);
+
+    /* What was over ahead of its time is not any more: the other end did not come, or is still there. */
+    if (before % 2 == 1 && is_after(dealt_with, theirs))
+        atomic_store_explicit(seen, theirs, memory_order_relaxed);
+    else if (before % 2 == 1 && dealt_with == theirs && !all_received)
+        atomic_store_explicit(seen, theirs - 1, memory_order_relaxed);
+    DI_CRASH_POINT("durable.begun");
+    atomic_store_explicit(closes, before + before % 2, memory_order_relaxed);
+}
+
+/* The number of the close with which what there was is over, for an end that closes now. */
+static uint64_t last_close(const struct di_durable_end *end)
+{
+    uint64_t theirs = peer_closes(end);
+    /* Relaxed: only we write it. */
+    uint64_t dealt_with =
+        atomic_load_explicit(&di_durable_end_record(end)->closes_seen, memory_order_relaxed);
+
+    if (theirs % 2 == 0)
+        return theirs + 1; /* it is open: that of its owner */
+    return theirs == dealt_with ? theirs + 2 : theirs;
 }
 
 void di_durable_end_finish(const struct di_durable_end *end, uint32_t code, bool all_received)
@@ -241,7 +275,7 @@ void di_durable_end_finish(const struct di_durable_end *end, uint32_t code, bool
     atomic_store_explicit(&sent->closes, before | 1, memory_order_release);
     DI_CRASH_POINT("durable.closed");
     if (all_received)
-        atomic_store_explicit(&di_durable_end_record(end)->closes_seen, peer_closes(end) | 1,
+        atomic_store_explicit(&di_durable_end_record(end)->closes_seen, last_close(end),
                               memory_order_relaxed);
 }
 
@@ -250,8 +284,9 @@ uint64_t di_durable_end_peer_finished(const struct di_durable_end *end, uint32_t
     uint64_t closes = peer_closes(end);
 
     /* Relaxed: only we write it. */
-    if (closes % 2 == 0 || closes == atomic_load_explicit(&di_durable_end_record(end)->closes_seen,
-                                                          memory_order_relaxed))
+    if (closes % 2 == 0 ||
+        !is_after(closes, atomic_load_explicit(&di_durable_end_record(end)->closes_seen,
+                                               memory_order_relaxed)))
         return 0;
     *code = di_peer_load32(di_peer_field(di_peer_at(end->peer_outbox.base, DI_DURABLE_SENT_AT),
                                          struct di_durable_sent, close_code));

@@ -75,6 +75,10 @@ struct di_durable_other di_durable_end_other(const struct di_durable_end *end);
 /* Whether the own outbox still has its name. */
 bool di_durable_end_named(const struct di_durable_end *end);
 
+/* The owner has the end again, which was opened and met. all_received: there is nothing to be had of what the other end
+ * sent; otherwise, if both were closed in order, it came after this one had, and its end is told. */
+void di_durable_end_begin(const struct di_durable_end *end, bool all_received);
+
 /* The owner closes in order, after all it sent: whoever has the other end learns of it, now or when it is opened.
  * all_received: nothing is left of what the other end sent, so that its own close has been dealt with. */
 void di_durable_end_finish(const struct di_durable_end *end, uint32_t code, bool all_received);

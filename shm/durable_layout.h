@@ -43,8 +43,10 @@
  * An end that is closed in order says so by `closes`, which is odd from then until somebody opens it again, and even
  * while it is open, or since its owner died. That is the end of what it sent; a death is not. The other end
  * has dealt with it when it has received everything and closes too: then it stores `closes_seen`, so that whoever
- * opens the two next begins anew. A close that comes after that belongs to what is over: hence closes_seen is
- * the odd one of the two numbers, also where the end that sent was still open.
+ * opens the two next begins anew. Who closes first stores the number that the other's close will have, since that
+ * belongs to what is over: the next odd one, where the other is open; the one after, where the other was closed, and that dealt
+ * with before. An end that is opened again takes that back where the other has not closed since, or has sent something before
+ * it did, of which the end is then told.
  */
 #define DI_DURABLE_MAGIC   0x31656c6261727564ull /* "durable1" */
 #define DI_DURABLE_VERSION 1u

@@ -69,6 +69,63 @@ Test(closes, closed_at_the_same_time)
     stop_listening(two);
 }
 
+/* The second comes when the first has gone, hears of that end, and closes too: both have, and what is opened next begins
+ * anew, however often that was so before. */
+Test(closes, closed_one_after_the_other)
+{
+    struct duct_pipe *one, *two;
+
+    for (unsigned time = 0; time < 4; time++) {
+        cr_assert_eq(dial(&one, url("")), DUCT_OK);
+        expect_peer(one, false, 0, 0);
+        send_number(one, time);
+        duct_pipe_close_with(one, time, NULL, 0);
+        cr_assert_eq(listen_at(&two, url("")), DUCT_OK);
+        expect_peer(two, true, time, 1);
+        expect(two, time, false);
+        stop_listening(two);
+    }
+}
+
+/* One that is opened again, and finds what was sent after it had closed, is told that this was all. */
+Test(closes, what_came_after_a_close_has_an_end)
+{
+    struct duct_pipe *one, *two;
+
+    for (unsigned time = 0; time < 3; time++) {
+        cr_assert_eq(dial(&one, url("")), DUCT_OK);
+        expect_peer(one, false, 0, 0);
+        duct_pipe_close(one);
+        cr_assert_eq(listen_at(&two, url("")), DUCT_OK);
+        expect_peer(two, true, 0, 0);
+        send_number(two, time);
+        stop_listening(two);
+        cr_assert_eq(dial(&one, url("")), DUCT_OK);
+        expect_peer(one, true, 0, 1);
+        expect(one, time, false);
+        expect_peer(one, true, 0, 0);
+        duct_pipe_close(one);
+    }
+}
+
+/* One that closes and comes back while the other is there all the time is told when that closes. */
+Test(closes, who_comes_back_hears_of_the_next)
+{
+    struct duct_pipe *one, *two;
+
+    cr_assert_eq(listen_at(&two, url("")), DUCT_OK);
+    for (unsigned time = 0; time < 3; time++) {
+        cr_assert_eq(dial(&one, url("")), DUCT_OK);
+        expect_peer(one, false, 0, 0);
+        if (time < 2)
+            duct_pipe_close(one);
+    }
+    stop_listening(two);
+    until(one, DUCT_STATE_DISCONNECTED);
+    expect_peer(one, true, 0, 0);
+    duct_pipe_close(one);
+}
+
 /* The dialer waits for its next event, which says that the listener has closed in order. */
 static void expect_close_event(struct duct_pipe *one, unsigned time)
 {
