@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <ck_pr.h>
 
+#include "lib/base/crash.h"
 #include "lib/base/error.h"
 #include "lib/base/list.h"
 #include "lib/base/thread.h"
@@ -68,6 +69,7 @@ void di_receiver_collect(struct di_receiver *receiver)
     /* [release] observes: what the releasing threads did before they pushed. Cleared before the
      * stack is taken, so that a later push posts again. */
     atomic_exchange_explicit(&receiver->posted_any, 0, memory_order_seq_cst);
+    DI_CRASH_POINT("collect.cleared");
     struct di_node *node = di_stack_take(&receiver->posted);
     while (node != NULL) {
         struct di_node *next = node->next;

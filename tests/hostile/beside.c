@@ -240,7 +240,13 @@ void beside_share(struct beside *b)
 
 void beside_meet(struct beside *b)
 {
+    beside_meet_able(b, 0);
+}
+
+void beside_meet_able(struct beside *b, uint32_t has)
+{
     peer_connect(&b->peer, b->path);
+    b->peer.said.has = has;
     beside_say_hello(b);
     beside_share(b);
     GIVES(duct_accept(b->listener, &b->victim, SOON), DUCT_OK);

@@ -64,6 +64,7 @@ void beside_share(struct beside *b);
 
 /* All of it: b->victim is then a pipe to a peer that may begin to lie. */
 void beside_meet(struct beside *b);
+void beside_meet_able(struct beside *b, uint32_t has); /* capabilities that it claims */
 
 /* An honest dial, from another process, beside whatever is going on: it succeeds. */
 void beside_honest_dial(struct beside *b);

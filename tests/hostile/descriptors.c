@@ -336,6 +336,78 @@ static void snapshot(struct beside *b)
     beside_part(b);
 }
 
+/* A small message lies in the ring only until it was received: a view of it is this side's own, by every way. */
+static void standing_still(struct beside *b)
+{
+    struct duct_msg msgs[2];
+    size_t done;
+
+    beside_meet(b);
+    for (unsigned i = 0; i < 2; i++)
+        peer_put_bytes(&b->peer, "as it was sent", 15, 0);
+    GIVES(duct_recv(b->victim, &msgs[0], 0), DUCT_OK);
+    GIVES(duct_recv_batch(b->victim, &msgs[1], 1, &done, 0), DUCT_OK);
+    for (unsigned i = 0; i < 2; i++)
+        memset(peer_slot(&b->peer, i)->bytes, '!', sizeof(peer_slot(&b->peer, i)->bytes));
+    for (unsigned i = 0; i < 2; i++) {
+        MUST(msgs[i].size == 15 && memcmp(msgs[i].data, "as it was sent", 15) == 0);
+        MUST(duct_msg_release(&msgs[i]) == DUCT_OK);
+    }
+    beside_round(b);
+    beside_part(b);
+}
+
+/* The linker puts this in the place of the library's send(), which rings the peer. One that waits for its block fills
+ * it anew the moment it has it back. */
+static struct peer *waits_for_block;
+static unsigned refilled;
+
+ssize_t __real_send(int socket, const void *bytes, size_t size, int flags);
+ssize_t __wrap_send(int socket, const void *bytes, size_t size, int flags);
+ssize_t __wrap_send(int socket, const void *bytes, size_t size, int flags)
+{
+    struct peer *peer = waits_for_block;
+
+    if (peer != NULL) {
+        const struct di_receiver_page *page =
+            (const struct di_receiver_page *)(const void *)(peer->their_outbox +
+                                                            DI_OUTBOX_RECEIVER_AT);
+        if (atomic_load_explicit(&page->returned, memory_order_acquire) > refilled) {
+            memset(peer->pool, '!', PEER_BLOCK_BYTES);
+            refilled++;
+        }
+    }
+    return __real_send(socket, bytes, size, flags);
+}
+
+/* What duct_read() copies from a block, it has copied before the peer hears that the block is its own again. */
+static void copied_first(struct beside *b)
+{
+    struct duct_buffer buffer;
+    unsigned char bytes[300], sent[300];
+    size_t size = 0;
+
+    beside_meet(b);
+    memset(sent, 's', sizeof(sent));
+    refilled = 0;
+    for (unsigned way = 0; way < 2; way++) {
+        memcpy(b->peer.pool, sent, sizeof(sent));
+        peer_put_block(&b->peer, 0, sizeof(sent));
+        /* By its socket. */
+        peer_park(&b->peer, 3);
+        waits_for_block = &b->peer;
+        buffer = (struct duct_buffer){bytes, sizeof(bytes), 0, 0};
+        GIVES(way == 0 ? duct_read(b->victim, bytes, sizeof(bytes), &size, NULL, 0)
+                       : duct_read_batch(b->victim, &buffer, 1, &size, 0),
+              DUCT_OK);
+        waits_for_block = NULL;
+        MUST(refilled == way + 1);
+        MUST(memcmp(bytes, sent, sizeof(sent)) == 0);
+    }
+    beside_round(b);
+    beside_part(b);
+}
+
 int main(void)
 {
     static const struct play plays[] = {
@@ -346,6 +418,8 @@ int main(void)
         {"H3 H18 a pipe nobody reads", PLAY_DEFAULT, fairness, NULL},
         {"H1 fields that flip", PLAY_DEFAULT, flipping, NULL},
         {"H9 a payload that flips", PLAY_DEFAULT, snapshot, NULL},
+        {"H9 a view that stands still", PLAY_DEFAULT, standing_still, NULL},
+        {"H9 a copy made first", PLAY_DEFAULT, copied_first, NULL},
     };
 
     meter_start();

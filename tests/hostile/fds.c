@@ -95,6 +95,24 @@ static void second(struct beside *b)
     beside_round(b);
 }
 
+/* The right two and one more, or one of them: counted before any is looked at. */
+static void segments_and_more(struct beside *b)
+{
+    unsigned open = descriptors_open();
+
+    for (unsigned count = 1; count <= 3; count += 2) {
+        uint64_t before = duct_listener_refused(b->listener);
+        peer_connect(&b->peer, b->path);
+        beside_say_hello(b);
+        const int fds[] = {b->peer.outbox_fd, b->peer.pool_fd, b->peer.pool_fd};
+        MUST(peer_note(&b->peer, PEER_SEGMENTS, 0, fds, count));
+        beside_refused(b, before);
+        beside_part(b);
+        MUST(descriptors_open() == open);
+    }
+    beside_round(b);
+}
+
 /* ---- On a pipe ---- */
 
 static void later(struct beside *b)
@@ -282,6 +300,7 @@ int main(void)
     static const struct play plays[] = {
         {"H12 descriptors with the first message", PLAY_DEFAULT, first, NULL},
         {"H12 descriptors with the second message", PLAY_DEFAULT, second, NULL},
+        {"H12 segments and more", PLAY_DEFAULT, segments_and_more, NULL},
         {"H12 descriptors on a pipe", PLAY_DEFAULT | PLAY_UNTRUSTED, later, NULL},
         {"H12 at the limit of descriptors", PLAY_DEFAULT, at_the_limit, NULL},
         {"H12 a handshake at the limit", PLAY_DEFAULT, handshake_at_the_limit, NULL},

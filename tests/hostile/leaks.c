@@ -115,17 +115,14 @@ static void said(struct beside *b)
 
     for (unsigned i = 0; i < 4; i++) {
         soil();
-        peer_connect(&b->peer, b->path);
         if (i < 2) {
-            b->peer.said.has = 7;
-            beside_say_hello(b);
-            beside_share(b);
-            GIVES(duct_accept(b->listener, &b->victim, SOON), DUCT_OK);
+            beside_meet_able(b, PEER_CAN_RING);
             GIVES(duct_recv(b->victim, &(struct duct_msg){0}, DUCT_MILLISECOND), DUCT_ETIMEOUT);
             soil();
             duct_pipe_close_with(b->victim, 7, i == 0 ? NULL : "a reason", 0);
             b->victim = NULL;
         } else {
+            peer_connect(&b->peer, b->path);
             b->peer.said.magic ^= i == 3;
             b->peer.said.layout ^= i == 2;
             uint64_t before = duct_listener_refused(b->listener);

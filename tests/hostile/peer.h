@@ -31,6 +31,7 @@ enum {
     PEER_BELLS = 0x23
 };
 #define PEER_MAGIC     0x64756374u
+#define PEER_CAN_RING  7u /* in every way there is */
 #define PEER_CAN_PROVE 32u
 
 struct peer_hello {

@@ -194,7 +194,8 @@ static void full_socket(struct beside *b)
     beside_part(b);
 }
 
-/* With untrusted=1 no eventfd of ours is passed on, whatever is asked for: nothing it could fill or drain. */
+/* With untrusted=1 no eventfd of ours is passed on, whatever is asked for, to a peer that says it can ring one: nothing it
+ * could fill or drain. */
 static void none_of_ours(struct beside *b)
 {
     struct duct_waiting waiting = {.wait = DUCT_WAIT_PARK, .bell = DUCT_BELL_EVENTFD};
@@ -202,7 +203,7 @@ static void none_of_ours(struct beside *b)
     struct duct_msg msg;
     int fd;
 
-    beside_meet(b);
+    beside_meet_able(b, PEER_CAN_RING);
     GIVES(duct_pipe_set_waiting(b->victim, &waiting), DUCT_EDENIED);
     GIVES(duct_pipe_fd(b->victim, &fd), DUCT_ENOTSUP);
     GIVES(duct_recv(b->victim, &msg, DUCT_MILLISECOND), DUCT_ETIMEOUT);

@@ -125,10 +125,11 @@ Test(names, foreign_directories)
 Test(names, things_in_the_way)
 {
     struct di_bound bound;
-    char path[128], lock[140];
+    char path[128], lock[140], elsewhere[140];
 
     cr_assert_eq(path_of("shm://x", true, path), DUCT_OK);
     snprintf(lock, sizeof(lock), "%s.lock", path);
+    snprintf(elsewhere, sizeof(elsewhere), "%s.elsewhere", path);
     int file = open(path, O_CREAT | O_WRONLY, 0600);
     cr_assert_eq(write(file, "precious", 8), 8);
     close(file);
@@ -139,6 +140,10 @@ Test(names, things_in_the_way)
     unlink(lock);
     cr_assert_eq(symlink("/etc/passwd", lock), 0);
     cr_assert_neq(di_names_bind(&bound, path, false, 8), DUCT_OK, "no link is followed");
+    cr_assert_eq(unlink(lock), 0);
+    cr_assert_eq(symlink(elsewhere, lock), 0);
+    cr_assert_neq(di_names_bind(&bound, path, false, 8), DUCT_OK);
+    cr_assert(stat(elsewhere, &status) != 0, "nor is a file made through one");
     cr_assert_eq(di_names_bind(&bound, "/nowhere/at/all", false, 8), DUCT_ENOTFOUND);
     cr_expect_not_null(strstr(duct_err_detail(), "directory"), "%s", duct_err_detail());
     cr_assert_eq(unlink(lock), 0);
