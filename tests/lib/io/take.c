@@ -100,6 +100,34 @@ static size_t stop(struct di_io *io, struct probe *p)
     return size;
 }
 
+/* An operation that was forgotten and begins a new life has nothing of the last. */
+EVERY_BACKEND(what_nobody_took_is_forgotten)
+{
+    int former[2], next[2];
+    stream_pair(former);
+    stream_pair(next);
+    struct probe p = any_probe(former[0]);
+    di_io_submit(*loop, &p.op);
+    put_bytes(former[1], "old", 3);
+    while (p.count == 0)
+        cr_assert_eq(di_io_wait(*loop, INT64_MAX), DUCT_OK);
+    while (p.op.in_flight || p.op.receiving) {
+        if (!p.op.in_flight)
+            di_io_submit(*loop, &p.op);
+        di_io_cancel(*loop, &p.op);
+        cr_assert_eq(di_io_wait(*loop, INT64_MAX), DUCT_OK);
+    }
+    di_io_forget(*loop, &p.op);
+    p.op.fd = next[0];
+    int before = p.count;
+    di_io_submit(*loop, &p.op);
+    put_bytes(next[1], "new", 3);
+    while (p.count == before)
+        cr_assert_eq(di_io_wait(*loop, INT64_MAX), DUCT_OK);
+    cr_assert_str_eq(taken(*loop, &p), "new");
+    stop(*loop, &p);
+}
+
 EVERY_BACKEND(it_completes_once_per_submission)
 {
     int fds[2];
