@@ -131,12 +131,15 @@ static void exchange(struct self *self)
     CHECK(err == DUCT_OK && size == sizeof(in) && in == out);
 }
 
-/* Every block of this side's pool is somewhere, once. */
+/* What the peer gave back before its end is no lie; and every block of this side's pool is somewhere, once. */
 static bool pool_is_whole(struct duct_pipe *pipe)
 {
-    const struct di_pool *pool = &((struct shm_pipe *)pipe)->sender->pool;
+    struct di_sender *sender = ((struct shm_pipe *)pipe)->sender;
+    const struct di_pool *pool = &sender->pool;
     uint32_t counted[3] = {0}, listed = 0;
 
+    if (di_sender_collect(sender) != DUCT_OK)
+        return false;
     for (uint32_t i = 0; i < pool->block_count; i++)
         counted[pool->blocks[i].state]++;
     for (unsigned c = 0; c < pool->geometry->header.class_count; c++) {
