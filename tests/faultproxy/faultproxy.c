@@ -137,6 +137,7 @@ struct way {
     bool faulty;       /* the fault counts here */
     bool ended;        /* nothing more comes from `from` */
     bool told;         /* and `to` was told so */
+    bool dead;         /* `to` takes nothing any more: what comes is lost */
     uint64_t taken;    /* bytes in all */
     int64_t due;       /* when what is here may go on */
     size_t begin, end; /* of it */
@@ -210,13 +211,21 @@ static void take(struct way *way)
     }
     way->taken += swallow ? 0 : (size_t)got;
     way->begin = 0;
-    way->end = swallow ? 0 : (size_t)got;
+    way->end = swallow || way->dead ? 0 : (size_t)got;
     way->due = now() + options.latency_ns +
                (int64_t)below((uint64_t)options.jitter_ns + (options.jitter_ns > 0));
 }
 
-/* Hands on what is due; false: the other end is gone. */
-static bool give(struct way *way)
+/* As in a network, where what was sent to an end that is gone is lost, and what that end had said before is not: the
+ * other way goes on until its own end. */
+static void die(struct way *way)
+{
+    way->dead = true;
+    way->begin = way->end = 0;
+}
+
+/* Hands on what is due. */
+static void give(struct way *way)
 {
     size_t size = way->end - way->begin;
 
@@ -225,12 +234,13 @@ static bool give(struct way *way)
     if (options.bandwidth > 0 && size > options.bandwidth / 100 + 1)
         size = options.bandwidth / 100 + 1;
     ssize_t done = send(way->to, way->room + way->begin, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (done < 0 && errno != EAGAIN)
+        die(way);
     if (done < 0)
-        return errno == EAGAIN;
+        return;
     way->begin += (size_t)done;
     if (options.bandwidth > 0)
         way->due = now() + done * INT64_C(1000000000) / (int64_t)options.bandwidth;
-    return true;
 }
 
 /* ---- All of them ---- */
@@ -293,8 +303,11 @@ static void want(struct connection *connection, struct pollfd *fds, int64_t *unt
 {
     int64_t at = now();
 
-    for (unsigned i = 0; i < 2; i++)
-        fds[i] = (struct pollfd){.fd = connection->open ? connection->ways[i].from : -1};
+    for (unsigned i = 0; i < 2; i++) {
+        /* Of one that is known to be gone only what it has said is of interest: poll would tell of it for ever. */
+        bool heard = connection->ways[1 - i].dead && !reads(&connection->ways[i]);
+        fds[i] = (struct pollfd){.fd = connection->open && !heard ? connection->ways[i].from : -1};
+    }
     for (unsigned i = 0; i < 2 && connection->open; i++) {
         struct way *way = &connection->ways[i];
         if (reads(way))
@@ -310,22 +323,20 @@ static void want(struct connection *connection, struct pollfd *fds, int64_t *unt
 
 static void act(struct connection *connection, const struct pollfd *fds)
 {
-    for (unsigned i = 0; i < 2 && connection->open; i++) {
+    for (unsigned i = 0; i < 2; i++) {
         struct way *way = &connection->ways[i];
         if (reads(way) && (fds[i].revents & (POLLIN | POLLHUP | POLLERR)))
             take(way);
-        if (way->begin < way->end && way->due <= now() && !give(way)) {
-            close_connection(connection, true);
-            return;
-        }
+        if (way->begin < way->end && way->due <= now())
+            give(way);
+        if ((fds[i].revents & (POLLHUP | POLLERR)) == 0)
+            continue;
+        die(&connection->ways[1 - i]);
+        /* An end that is gone while nothing is read from it is told to the other. */
+        if (struck(way) && options.fault == FAULT_STALL)
+            way->ended = true;
     }
-    /* An end that is gone while nothing is read from it is told to the other. */
-    for (unsigned i = 0; i < 2 && connection->open; i++) {
-        if ((fds[i].revents & POLLERR) && !reads(&connection->ways[i]))
-            close_connection(connection, true);
-    }
-    if (connection->open)
-        settle(connection);
+    settle(connection);
 }
 
 static bool any_open(void)

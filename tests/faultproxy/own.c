@@ -306,6 +306,38 @@ static void stall(void)
     close_line(&line);
 }
 
+/* Who has said its last word and closes is heard, though the other one was sending in that moment: only that way is
+ * dead. */
+static void parting(int way, const char *const *options)
+{
+    struct line line;
+    struct carried last = {.sent = 0}, vain = {.sent = 0};
+
+    open_line(&line, options);
+    /* Whatever happens while it stands still, it finds at once. */
+    CHECK(kill(line.proxy, SIGSTOP) == 0);
+    CHECK(waitpid(line.proxy, NULL, WUNTRACED) == line.proxy);
+    send_some(line.ends[1 - way], 100, &vain);
+    send_some(line.ends[way], 3, &last);
+    close(line.ends[way]);
+    line.ends[way] = -1;
+    CHECK(kill(line.proxy, SIGCONT) == 0);
+    struct carried c = carry(&line, way, 0, 4);
+    CHECK(c.got == 3 && c.end == EOF);
+    close_line(&line);
+}
+
+static void partings(void)
+{
+    for (int way = UP; way <= DOWN; way++) {
+        parting(way, (const char *const[]){NULL});
+        parting(way, (const char *const[]){"--latency", "20", NULL});
+        /* Of the two, one is held up for longer, and by another seed the other one. */
+        parting(way, (const char *const[]){"--jitter", "20", "--seed", "1", NULL});
+        parting(way, (const char *const[]){"--jitter", "20", "--seed", "2", NULL});
+    }
+}
+
 /* After as many connections as were asked for it ends, and not before. */
 static void connections(void)
 {
@@ -326,11 +358,10 @@ int main(int argc, char **argv)
         const char *name;
         void (*play)(void);
     } plays[] = {
-        {"nothing", plain},   {"latency", latency},
-        {"jitter", jitter},   {"bandwidth", bandwidth},
-        {"partial", partial}, {"cut", cut},
-        {"reset", reset},     {"truncate", truncated},
-        {"stall", stall},     {"connections", connections},
+        {"nothing", plain},       {"latency", latency},         {"jitter", jitter},
+        {"bandwidth", bandwidth}, {"partial", partial},         {"cut", cut},
+        {"reset", reset},         {"truncate", truncated},      {"stall", stall},
+        {"parting", partings},    {"connections", connections},
     };
 
     if (argc != 2)
