@@ -56,11 +56,11 @@ static void listen_with(const char *scheme, const char *query)
 
     options.context = context;
     scene_listen_url(url, sizeof(url), scheme, "ends");
-    snprintf(url + strlen(url), sizeof(url) - strlen(url), "?%s", query);
+    snprintf(url + strlen(url), sizeof(url) - strlen(url), "?handshake=60s&%s", query);
     CHECK(duct_listen(&listener, url, &options) == DUCT_OK);
     scene_listens(&scene, listener);
     scene_dial_url(&scene, url, sizeof(url), scheme, "ends");
-    strcat(url, "?timeout=20s");
+    strcat(url, "?timeout=20s&handshake=60s");
 }
 
 static struct duct_pipe *dial_and_say(void)
