@@ -184,7 +184,7 @@ static bool shed(struct stream_listener *self)
     if (self->spare < 0 && (self->spare = open_spare()) < 0)
         return false;
     close(self->spare);
-    int fd = di_io_try_accept(io, self->fd);
+    int fd = di_io_accept(io, &self->op);
     if (fd >= 0)
         turned_away(self, DUCT_LOG_WARN, fd, "no file descriptor is left; raise RLIMIT_NOFILE");
     di_io_close_socket(io, fd);
@@ -200,12 +200,14 @@ static enum taken take_some(struct stream_listener *self, unsigned most)
     struct di_io *io = self->listener.context->io;
 
     for (unsigned i = 0; i < most; i++) {
-        int fd = di_io_try_accept(io, self->fd);
+        int fd = di_io_accept(io, &self->op);
         self->paused = self->paused && fd < 0;
         if (fd >= 0)
             meet_one(self, fd);
         else if (fd == -EAGAIN)
             return TAKEN_ALL;
+        else if (fd == -ECONNABORTED)
+            self->listener.refused++; /* by the loop, which had no memory for it */
         else if (fd == -ENOMEM || fd == -ENOBUFS)
             return TAKEN_NONE_NOW;
         else if ((fd == -EMFILE || fd == -ENFILE) && !shed(self))
@@ -224,6 +226,7 @@ static void pause_accepting(struct stream_listener *self)
                "%s: the system has no room for another connection; those that come wait",
                self->listener.url);
     self->paused = true;
+    di_io_cancel(self->listener.context->io, &self->op); /* nor does the kernel go on meanwhile */
     self->pause.deadline = di_context_deadline(self->listener.context, PAUSE_NS);
     self->parts++;
     di_io_submit(self->listener.context->io, &self->pause);
@@ -244,13 +247,21 @@ static void on_pause(struct di_io_op *op, int result)
     part_over(self);
 }
 
-/* The address is free for the next listener from here on. */
+/*
+ * Nobody is taken any more, and no operation is in flight. The address is free for the next listener from here on,
+ * unless the kernel still accepts: then a completion says when it has stopped.
+ */
 static void give_up_socket(struct stream_listener *self)
 {
     struct di_io *io = self->listener.context->io;
 
     if (self->fd < 0)
         return;
+    if (self->op.receiving) {
+        watch(self);
+        di_io_cancel(io, &self->op);
+        return;
+    }
     di_io_forget(io, &self->op);
     self->scheme->unlisten(io, self->fd, self->state);
     self->fd = -1;
@@ -264,9 +275,6 @@ static void on_socket(struct di_io_op *op, int result)
         give_up_socket(self);
     } else if (result != DI_IO_CANCELED) {
         enum taken taken = result >= 0 ? take_some(self, TAKE_MAX) : TAKEN_NONE_NOW;
-        /* Stopped by the bound and not by EAGAIN: ask anew, or an edge-triggered loop says nothing. */
-        if (taken != TAKEN_ALL)
-            di_io_forget(self->listener.context->io, op);
         if (taken == TAKEN_NONE_NOW)
             pause_accepting(self);
         else
@@ -279,6 +287,8 @@ static void stop(struct stream_listener *self)
 {
     self->stopped = true;
     di_io_cancel(self->listener.context->io, &self->pause);
+    if (!self->op.in_flight)
+        give_up_socket(self);
     if (di_listener_recall(&self->listener, &self->op))
         give_up_socket(self);
 }
@@ -388,8 +398,8 @@ enum duct_err stream_listen(struct duct_context *context, const struct stream_sc
              url->rest);
     self->listener.magic = DI_LISTENER_MAGIC;
     di_list_append(&context->listeners, &self->listener.link);
-    self->op =
-        (struct di_io_op){.done = on_socket, .kind = DI_IO_POLL, .fd = self->fd, .events = POLLIN};
+    self->op = (struct di_io_op){
+        .done = on_socket, .kind = DI_IO_ACCEPT, .fd = self->fd, .events = POLLIN};
     self->pause = (struct di_io_op){.done = on_pause, .kind = DI_IO_TIMER};
     watch(self);
     *listener = &self->listener;

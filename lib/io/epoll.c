@@ -9,16 +9,16 @@
  * DI_IO_FAILED; whoever needs two gives one of them a dup().
  */
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/base/error.h"
+#include "lib/io/accepted.h"
 #include "lib/io/due.h"
 #include "lib/io/epoll.h"
+#include "lib/io/epoll_sleep.h"
 #include "lib/io/io.h"
 #include "lib/io/received.h"
 #include "lib/io/transfer.h"
@@ -162,6 +162,27 @@ static void submit_any(struct epoll_loop *l, struct di_io_op *op)
         di_list_append(&l->waiting, &op->node);
 }
 
+/* An edge tells of what is new only: who has not taken all there was is told at once. */
+static void submit_accept(struct epoll_loop *l, struct di_io_op *op)
+{
+    if (!watched(l, op))
+        return;
+    if (di_received_any(op) || (!op->drained && still_ready(op) != 0))
+        di_due_put(&l->due, op, 1);
+    else
+        di_list_append(&l->waiting, &op->node);
+}
+
+static int epoll_accept(struct di_io *io, struct di_io_op *op)
+{
+    int got = di_accepted_next(op); /* of a ring that this loop goes on for */
+    if (got != -EAGAIN)
+        return got;
+    got = di_transfer_accept(io, op->fd);
+    op->drained = got == -EAGAIN && op->registered;
+    return got;
+}
+
 static int64_t epoll_take(struct di_io *io, struct di_io_op *op, struct di_buffer **buffer)
 {
     int64_t got = di_received_next(op, buffer);
@@ -183,6 +204,8 @@ static void epoll_submit(struct di_io *io, struct di_io_op *op)
         di_due_put(&l->due, op, DI_IO_FAILED); /* epoll cannot */
     else if (di_io_takes(op->kind))
         submit_any(l, op);
+    else if (op->kind == DI_IO_ACCEPT)
+        submit_accept(l, op);
     else
         submit_transfer(l, op);
     arm_if_exported(l);
@@ -215,7 +238,7 @@ static void epoll_forget(struct di_io *io, struct di_io_op *op)
 {
     if (op->registered)
         unregister(of(io), op);
-    di_received_drop(op);
+    di_received_drop(io, op);
 }
 
 /* Nobody is called from here, so an operation cannot go away while a batch still names it. */
@@ -232,40 +255,18 @@ static void land(struct epoll_loop *l, const struct epoll_event *event)
     op->drained = false;
     if (op->ready)
         return; /* its done() is still to come, and with it a look at the descriptor */
-    if (op->in_flight && op->kind != DI_IO_POLL) {
+    if (op->in_flight && op->kind != DI_IO_POLL && op->kind != DI_IO_ACCEPT) {
         di_list_remove(&op->node);
         if (di_io_takes(op->kind) ? !attempt_any(l, op) : !attempt(l, op, true))
             di_list_append(&l->waiting, &op->node);
     } else if (op->in_flight) {
         di_list_remove(&op->node);
-        di_due_put(&l->due, op, (int)event->events);
+        di_due_put(&l->due, op, op->kind == DI_IO_ACCEPT ? 1 : (int)event->events);
     } else if (l->exported) {
         unregister(l, op); /* or the set would turn readable for something nobody waits for */
     } else {
         op->pending = true;
     }
-}
-
-/* timeout_ns: negative for ever. Returns the number of events, or -errno. */
-static int sleep_for(struct epoll_loop *l, struct epoll_event *events, int64_t timeout_ns)
-{
-    int count;
-    if (timeout_ns <= 0) {
-        count = epoll_wait(l->set, events, BATCH, timeout_ns == 0 ? 0 : -1);
-        return count < 0 ? -errno : count;
-    }
-    if (!l->coarse) {
-        struct timespec ts = {.tv_sec = timeout_ns / 1000000000,
-                              .tv_nsec = timeout_ns % 1000000000};
-        count = epoll_pwait2(l->set, events, BATCH, &ts, NULL);
-        if (count >= 0 || (errno != ENOSYS && errno != EPERM))
-            return count < 0 ? -errno : count;
-        l->coarse = true;
-    }
-    /* Up, not down: waking before the deadline would mean to wait again with 0, in circles. */
-    int64_t ms = timeout_ns / 1000000 + (timeout_ns % 1000000 != 0);
-    count = epoll_wait(l->set, events, BATCH, ms > INT_MAX ? INT_MAX : (int)ms);
-    return count < 0 ? -errno : count;
 }
 
 static bool anything(const struct epoll_loop *l)
@@ -286,7 +287,7 @@ static enum duct_err look(struct epoll_loop *l, int64_t deadline)
         timeout = 0;
     }
     struct epoll_event events[BATCH];
-    int count = sleep_for(l, events, timeout);
+    int count = di_epoll_sleep(l->set, events, BATCH, timeout, &l->coarse);
     if (count < 0 && count != -EINTR)
         return di_fail_os(-count, "the loop's epoll failed for good");
     for (int i = 0; i < count; i++)
@@ -389,7 +390,7 @@ static void epoll_close(struct di_io *io)
     if (l->wake == &l->own)
         di_wake_close(&l->own);
     di_due_fini(&l->due);
-    di_received_drop_all(&l->receptions);
+    di_received_drop_all(io, &l->receptions);
     di_buffers_close(l->buffers);
     free(l);
 }
@@ -476,7 +477,7 @@ const struct di_io_backend di_io_epoll = {
     .try_send = di_transfer_send,
     .try_recv = di_transfer_recv,
     .take = epoll_take,
-    .try_accept = di_transfer_accept,
+    .accept = epoll_accept,
     .open_socket = di_transfer_open,
     .dup_socket = di_transfer_dup,
     .shut_socket = di_transfer_shut,

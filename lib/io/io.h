@@ -62,6 +62,11 @@
  * and nothing waits to be taken: whoever wants it back submits, cancels and takes until it is not receiving any more.
  * RECV_ANY may be in flight across di_io_adopt(), and loses nothing by it. Only with DI_IO_CAN_TAKE.
  *
+ * ACCEPT is to a listening socket, one that does not block, what RECV_ANY is to a connected one: it completes when there
+ * is a connection to be had by di_io_accept(), and now and then though there is none, and every word above holds for it.
+ * So connections may have been accepted that nobody has asked for yet: some wait, and past those the kernel is stopped, and
+ * they stay in the socket's queue. Whoever pauses cancels it, so that they stay there all. Every loop has it.
+ *
  * Stream sockets are opened, duplicated and closed by the loop too, so that a backend may have descriptors that
  * are not the kernel's. Those a program hands out, or got from elsewhere, are the kernel's own.
  */
@@ -77,7 +82,8 @@ enum di_io_kind {
     DI_IO_CALL, /* all of data, then RECV; result as RECV. Where data did not all go at once it ends early: with
                    FAILED and error EAGAIN, or with what was received. sent says how much went, in every case */
     DI_IO_RECV_ANY, /* there is something to take; result 1 */
-    DI_IO_CALL_ANY  /* all of data, then RECV_ANY; ends early as CALL does */
+    DI_IO_CALL_ANY, /* all of data, then RECV_ANY; ends early as CALL does */
+    DI_IO_ACCEPT    /* there is a connection to accept; result 1 */
 };
 
 /* What DI_IO_FAILED means to a user whose operation was a poll. */
@@ -135,19 +141,22 @@ struct di_io_op {
     bool registered; /* epoll: fd is in the set, for events */
     bool pending;    /* epoll: became ready while not in flight */
     bool canceling;
-    bool drained; /* epoll: the last receive found nothing, and no edge came since */
+    bool drained; /* epoll: the last receive or accept found nothing, and no edge came since */
     bool cut;     /* uring: the sending part of a CALL has ended early */
     bool ready;   /* result is known, done() is due */
     int result;
 
-    /* RECV_ANY, CALL_ANY: what waits to be taken, see lib/io/received.h. */
+    /* RECV_ANY, CALL_ANY, ACCEPT: what waits to be taken, see lib/io/received.h and lib/io/accepted.h. */
     struct di_list reception; /* in the loop's list, while there is any of this */
     struct di_buffer *received, *received_last;
-    uint32_t received_count;
-    int ended_by;   /* errno, 0: the peer's end of the stream */
-    bool ended;     /* nothing follows what waits */
-    bool receiving; /* the kernel goes on */
-    bool stopping;  /* it was asked not to */
+    struct di_accepted *accepted;
+    uint32_t received_count; /* buffers or connections */
+    uint32_t lost;           /* of these, connections that were closed for want of memory */
+    int ended_by;            /* errno, 0: the peer's end of the stream */
+    bool ended;              /* nothing follows what waits */
+    bool receiving;          /* the kernel goes on */
+    bool stopping;           /* it was asked not to */
+    bool watching;           /* uring: it only says when there is a connection, and accepts none */
 };
 
 /* How memory comes back that the loop held. */
@@ -182,7 +191,7 @@ struct di_io_backend {
                          struct di_io_hold *hold, bool *held); /* NULL: it never can */
     int64_t (*try_recv)(struct di_io *io, int fd, const struct iovec *pieces, uint32_t count);
     int64_t (*take)(struct di_io *io, struct di_io_op *op, struct di_buffer **buffer);
-    int (*try_accept)(struct di_io *io, int fd);
+    int (*accept)(struct di_io *io, struct di_io_op *op);
     int (*open_socket)(struct di_io *io, int family);
     int (*dup_socket)(struct di_io *io, int fd);
     void (*shut_socket)(struct di_io *io, int fd);
@@ -205,6 +214,12 @@ extern const struct di_io_backend di_io_epoll;
 static inline bool di_io_takes(enum di_io_kind kind)
 {
     return kind == DI_IO_RECV_ANY || kind == DI_IO_CALL_ANY;
+}
+
+/* Whether the kernel may go on with it by itself. */
+static inline bool di_io_goes_on(enum di_io_kind kind)
+{
+    return di_io_takes(kind) || kind == DI_IO_ACCEPT;
 }
 
 /* Whether an io_uring with what the backend needs can be set up here; the answer is cached. */
@@ -235,10 +250,10 @@ static inline void di_io_cancel(struct di_io *io, struct di_io_op *op)
     io->backend->cancel(io, op);
 }
 
-/* RECV_ANY, CALL_ANY: whether the kernel receives for it, or something waits to be taken. */
+/* RECV_ANY, CALL_ANY, ACCEPT: whether the kernel goes on for it, or something waits to be taken. */
 static inline bool di_io_receiving(const struct di_io_op *op)
 {
-    return op->receiving || op->received != NULL || op->ended;
+    return op->receiving || op->received_count > 0 || op->ended;
 }
 
 /* Whether its results are there, though done() may still be due. */
@@ -247,8 +262,8 @@ static inline bool di_io_completed(const struct di_io_op *op)
     return op->ready || !op->in_flight;
 }
 
-/* The operation is not in flight, nor does the kernel receive for it, and its descriptor is about to be closed or its
- * memory freed. What waits to be taken is lost. */
+/* The operation is not in flight, nor does the kernel go on for it, and its descriptor is about to be closed or its
+ * memory freed. What waits to be taken is lost: connections are closed. */
 static inline void di_io_forget(struct di_io *io, struct di_io_op *op)
 {
     io->backend->forget(io, op);
@@ -334,11 +349,14 @@ static inline int64_t di_io_take(struct di_io *io, struct di_io_op *op, struct d
     return io->backend->take(io, op, buffer);
 }
 
-/* The next connection of a listening socket that does not block: a descriptor, or a negative errno. The caller
- * closes it with di_io_close_socket(). */
-static inline int di_io_try_accept(struct di_io *io, int fd)
+/*
+ * The next connection for an ACCEPT, in flight or not, or one never submitted: a descriptor, which the caller closes with
+ * di_io_close_socket(), or a negative errno. -EAGAIN: there is none. -ECONNABORTED: there was one, and no memory to keep it
+ * until now; it was closed.
+ */
+static inline int di_io_accept(struct di_io *io, struct di_io_op *op)
 {
-    return io->backend->try_accept(io, fd);
+    return io->backend->accept(io, op);
 }
 
 /* A stream socket to be connected: a descriptor, or a negative errno. No child made by fork() keeps it. */

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "lib/io/accepted.h"
+
 void di_received(struct di_list *list, struct di_io_op *op, int64_t result,
                  struct di_buffer *buffer)
 {
@@ -43,23 +45,27 @@ int64_t di_received_next(struct di_io_op *op, struct di_buffer **buffer)
     return result;
 }
 
-void di_received_drop(struct di_io_op *op)
+void di_received_drop(struct di_io *io, struct di_io_op *op)
 {
     struct di_buffer *buffer = NULL;
     int64_t got;
 
+    if (op->kind == DI_IO_ACCEPT) {
+        di_accepted_drop(io, op);
+        return;
+    }
     while ((got = di_received_next(op, &buffer)) != -EAGAIN) {
         if (got > 0)
             di_buffer_release(buffer);
     }
 }
 
-void di_received_drop_all(struct di_list *list)
+void di_received_drop_all(struct di_io *io, struct di_list *list)
 {
     while (!di_list_empty(list)) {
         struct di_io_op *op = di_container(list->next, struct di_io_op, reception);
         op->receiving = false;
-        di_received_drop(op);
+        di_received_drop(io, op);
         di_list_remove(&op->reception);
     }
 }

@@ -17,15 +17,15 @@ void di_received(struct di_list *list, struct di_io_op *op, int64_t result,
 /* Whether something waits. */
 static inline bool di_received_any(const struct di_io_op *op)
 {
-    return op->received != NULL || op->ended;
+    return op->received_count > 0 || op->ended;
 }
 
 /* As di_io_take() gives it; -EAGAIN: nothing waits. */
 int64_t di_received_next(struct di_io_op *op, struct di_buffer **buffer);
 
-/* Gives up what waits. */
-void di_received_drop(struct di_io_op *op);
-void di_received_drop_all(struct di_list *list);
+/* Gives up what waits, connections too. */
+void di_received_drop(struct di_io *io, struct di_io_op *op);
+void di_received_drop_all(struct di_io *io, struct di_list *list);
 
 /* Receives what is there into a buffer of the pool, which is made if need be: as di_io_take() gives it. */
 int64_t di_receive_now(struct di_io *io, struct di_buffers **pool, int fd,

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "lib/base/error.h"
+#include "lib/io/accepted.h"
 #include "lib/io/received.h"
 #include "lib/io/sim_world.h"
 #include "lib/io/transfer.h"
@@ -18,6 +19,9 @@
 /* Looks at the clock in a row, after which a program is taken to be spinning. */
 #define LOOKS_MAX 16u
 #define LOOKS_NS  ((int64_t)1000)
+
+/* Connections of one listener that are accepted ahead. */
+enum { AHEAD_MAX = 4 };
 
 static struct sim_loop *of(struct di_io *io)
 {
@@ -70,14 +74,29 @@ static bool look_any(struct sim_loop *l, struct di_io_op *op)
     return true;
 }
 
+/* As a kernel that accepts by itself does, now and then more than anybody has asked for. */
+static void accept_ahead(struct sim_fd *fd, struct di_io_op *op)
+{
+    struct di_sim *sim = fd->loop->sim;
+
+    while (fd->listener->count > 0 && op->received_count < AHEAD_MAX &&
+           sim_odds(sim, sim->plan.ahead)) {
+        int taken = sim_accept(&fd->loop->io, op->fd);
+        if (taken < 0)
+            return;
+        di_accepted(&fd->loop->io, &fd->loop->receptions, op, taken);
+    }
+}
+
 /* The result of an operation in flight, if it has one now. */
 static bool look(struct sim_loop *l, struct sim_fd *fd, struct di_io_op *op)
 {
-    if (op->kind == DI_IO_POLL) {
+    if (op->kind == DI_IO_POLL || op->kind == DI_IO_ACCEPT) {
         uint32_t ready = sim_readiness(fd, op->events);
-        if (ready != 0)
-            di_due_put(&l->due, op, (int)ready);
-        return ready != 0;
+        bool any = ready != 0 || di_received_any(op);
+        if (any)
+            di_due_put(&l->due, op, op->kind == DI_IO_POLL ? (int)ready : 1);
+        return any;
     }
     if (di_io_takes(op->kind))
         return look_any(l, op);
@@ -94,6 +113,8 @@ void sim_edge(struct sim_fd *fd)
 {
     struct di_io_op *op = fd->op;
 
+    if (op != NULL && op->kind == DI_IO_ACCEPT)
+        accept_ahead(fd, op);
     if (op == NULL || op->ready)
         return;
     if (!op->in_flight) {
@@ -157,7 +178,11 @@ static void submit_fd(struct sim_loop *l, struct di_io_op *op)
     struct di_sim *sim = l->sim;
     struct sim_fd *fd = sim_fd_of(sim, op->fd);
 
-    if (fd == NULL || (op->kind != DI_IO_POLL && fd->end == NULL)) {
+    bool known =
+        fd != NULL && (op->kind == DI_IO_ACCEPT ? fd->listener != NULL
+                                                : op->kind == DI_IO_POLL || fd->end != NULL);
+
+    if (!known) {
         fail(l, op, EBADF);
     } else if (di_io_takes(op->kind) && (l->io.can & DI_IO_CAN_TAKE) == 0) {
         fail(l, op, ENOTSUP);
@@ -222,7 +247,7 @@ static void sim_forget(struct di_io *io, struct di_io_op *op)
         fd->op = NULL;
     op->registered = false;
     op->pending = false;
-    di_received_drop(op);
+    di_received_drop(io, op);
 }
 
 static int64_t sim_take(struct di_io *io, struct di_io_op *op, struct di_buffer **buffer)
@@ -230,6 +255,13 @@ static int64_t sim_take(struct di_io *io, struct di_io_op *op, struct di_buffer 
     int64_t got = di_received_next(op, buffer);
 
     return got != -EAGAIN ? got : di_receive_now(io, &of(io)->buffers, op->fd, buffer);
+}
+
+static int sim_io_accept(struct di_io *io, struct di_io_op *op)
+{
+    int got = di_accepted_next(op);
+
+    return got != -EAGAIN ? got : sim_accept(io, op->fd);
 }
 
 /* ---- Waiting ---- */
@@ -399,7 +431,7 @@ static void sim_close(struct di_io *io)
             sim->fds[i].op = NULL;
     }
     di_due_fini(&l->due);
-    di_received_drop_all(&l->receptions);
+    di_received_drop_all(io, &l->receptions);
     di_buffers_close(l->buffers);
     sim->loops--;
     free(l);
@@ -454,7 +486,7 @@ const struct di_io_backend di_io_sim = {
     .try_send = sim_try_send,
     .try_recv = sim_try_recv,
     .take = sim_take,
-    .try_accept = sim_accept,
+    .accept = sim_io_accept,
     .open_socket = sim_open_socket,
     .dup_socket = sim_dup_socket,
     .shut_socket = sim_shut_socket,

@@ -65,6 +65,7 @@ struct di_sim_plan {
     di_sim_odds no_buffers;        /* ENOBUFS when bytes are to be sent */
     di_sim_odds socket_fails;      /* EMFILE for a socket, a dup or an accept */
     di_sim_odds outrun;            /* bytes come just when their receive is cancelled */
+    di_sim_odds ahead;             /* a connection is accepted before anybody asks for it */
     di_sim_odds refused;           /* a connection, though there is a listener */
     di_sim_odds unanswered;        /* and nothing comes back at all */
     di_sim_odds reset, cut, stall; /* a packet meets its fate */

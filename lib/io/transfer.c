@@ -161,6 +161,7 @@ int64_t di_transfer_attempt(struct di_io_op *op, bool connecting)
     case DI_IO_TIMER:
     case DI_IO_RECV_ANY:
     case DI_IO_CALL_ANY:
+    case DI_IO_ACCEPT:
         break;
     }
     return -EINVAL;

@@ -46,7 +46,7 @@ static void land(struct uring *u, const struct io_uring_cqe *cqe)
     }
     struct di_io_op *op = (struct di_io_op *)(uintptr_t)(cqe->user_data & ~(uint64_t)OF_CALL);
     int result = cqe->res;
-    if (di_io_takes(op->kind)) {
+    if (di_io_goes_on(op->kind)) {
         di_uring_land_any(u, op, cqe);
         return;
     }
@@ -168,7 +168,7 @@ static void uring_submit(struct di_io *io, struct di_io_op *op)
         di_due_put(&u->due, op, 0);
     else if (op->kind == DI_IO_WORD)
         queue_word(u, op);
-    else if (di_io_takes(op->kind))
+    else if (di_io_goes_on(op->kind))
         di_uring_submit_any(u, op);
     else
         di_uring_queue(u, op);
@@ -190,7 +190,7 @@ static void uring_cancel(struct di_io *io, struct di_io_op *op)
     struct uring *u = di_uring_of(io);
     if (u->epoll != NULL)
         di_io_cancel(u->epoll, op);
-    else if (di_io_takes(op->kind))
+    else if (di_io_goes_on(op->kind))
         di_uring_cancel_any(u, op);
     else if (!op->in_flight || op->ready || op->canceling)
         return;
@@ -209,7 +209,7 @@ static void uring_forget(struct di_io *io, struct di_io_op *op)
     struct uring *u = di_uring_of(io);
     if (u->epoll != NULL) /* else nothing of an operation stays behind its completion, */
         di_io_forget(u->epoll, op);
-    di_received_drop(op); /* but for what it has received */
+    di_received_drop(io, op); /* but for what it has received */
 }
 
 static bool anything(const struct uring *u)
@@ -412,7 +412,7 @@ static void uring_close(struct di_io *io)
     if (u->epoll != NULL)
         di_io_close(u->epoll);
     di_ring_close(&u->ring);
-    di_received_drop_all(&u->receptions);
+    di_received_drop_all(io, &u->receptions);
     di_uring_buffers_close(u->buffers);
     di_buffers_close(u->pool);
     di_wake_close(&u->wake);
@@ -468,7 +468,7 @@ static enum duct_err sqpoll_open(struct di_io **io)
     .close = uring_close, .submit = uring_submit, .cancel = uring_cancel, .forget = uring_forget, \
     .wait = uring_wait, .now = uring_now, .wake = uring_wake, .fd = di_uring_fd,                  \
     .adopt = di_uring_adopt, .try_send = di_transfer_send, .send_held = di_uring_send_held,       \
-    .try_recv = di_transfer_recv, .take = di_uring_take, .try_accept = di_transfer_accept,        \
+    .try_recv = di_transfer_recv, .take = di_uring_take, .accept = di_uring_accept,               \
     .open_socket = di_transfer_open, .dup_socket = di_transfer_dup,                               \
     .shut_socket = di_transfer_shut, .close_socket = di_transfer_close
 

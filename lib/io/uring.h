@@ -14,7 +14,8 @@
 /*
  * What the files of the io_uring backend share: uring.c, which submits and waits, and uring_recall.c, which
  * takes everything back for another loop or another thread, uring_transfer.c, which moves bytes, uring_held.c,
- * which sends them without a copy, and uring_recv.c, which has the kernel receive again and again.
+ * which sends them without a copy, uring_recv.c, which has the kernel receive again and again, and uring_accept.c, which
+ * has it accept so.
  */
 
 /* Numbers that are no operation's address. */
@@ -110,7 +111,7 @@ void di_uring_take_back_cut(struct uring *u);
 /* The first half of a CALL has not sent everything. */
 void di_uring_land_cut(struct di_io_op *op, int result);
 
-/* ---- uring_recv.c: RECV_ANY and CALL_ANY ---- */
+/* ---- uring_recv.c: what the kernel goes on with, RECV_ANY, CALL_ANY and ACCEPT ---- */
 
 void di_uring_submit_any(struct uring *u, struct di_io_op *op);
 void di_uring_cancel_any(struct uring *u, struct di_io_op *op);
@@ -123,8 +124,26 @@ void di_uring_open_any(struct uring *u);
 void di_uring_land_any(struct uring *u, struct di_io_op *op, const struct io_uring_cqe *cqe);
 void di_uring_cut_any(struct uring *u, struct di_io_op *op, int result);
 
-/* Offers buffers, has the kernel receive for whom it does not yet, and stops it where too much waits. */
+/* Offers buffers, has the kernel begin for whom it has not yet, and stops it where too much waits. */
 void di_uring_serve_any(struct uring *u);
+
+/* Has the kernel do what it has for them, without waiting, and moves its completions to due. */
+void di_uring_fetch(struct uring *u);
+
+/* It is in flight without a result, and gets one. */
+void di_uring_complete_any(struct uring *u, struct di_io_op *op, int result);
+
+/* ---- uring_accept.c: ACCEPT ---- */
+
+/* Fills the entry that has the kernel accept, or watch for it. */
+void di_uring_prep_accept(struct uring *u, struct io_uring_sqe *sqe, struct di_io_op *op);
+
+/* A completion of that. */
+void di_uring_land_accept(struct uring *u, struct di_io_op *op, int result);
+
+int di_uring_accept(struct di_io *io, struct di_io_op *op);
+
+/* ---- uring_recall.c, and uring_recv.c again ---- */
 
 /* Asks the kernel to stop for all; and takes it that it has: those in flight complete. */
 void di_uring_stop_all(struct uring *u);

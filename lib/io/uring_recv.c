@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * RECV_ANY and CALL_ANY of the io_uring backend: one receive in the kernel that goes on (multishot) and chooses from
- * the ring's buffers, beneath operations that complete once per submission.
+ * the ring's buffers, beneath operations that complete once per submission. So does what an ACCEPT has the kernel do,
+ * which is in uring_accept.c; here is what they have in common.
  *
- * An operation is in the list receptions while the kernel receives for it or something waits to be taken; one of
+ * An operation is in the list receptions while the kernel goes on for it or something waits to be taken; one of
  * which too much waits is in hogs instead, until the kernel was told to stop. One that is in flight without a result
- * is in calm if the kernel receives for it, and in unarmed if it has yet to be asked to.
+ * is in calm if the kernel goes on for it, and in unarmed if it has yet to be asked to.
  */
 #include <errno.h>
 
@@ -13,16 +14,16 @@
 #include "lib/io/transfer.h"
 #include "lib/io/uring.h"
 
-/* Buffers of one operation that wait to be taken, from which on the kernel is stopped. */
-enum { UNTAKEN_MAX = 8 };
+/* Buffers of one operation that wait to be taken, from which on the kernel is stopped; and connections, of which a
+ * listener takes as many in a turn. */
+enum { UNTAKEN_MAX = 8, UNTAKEN_CONNECTIONS_MAX = 64 };
 
 static struct di_io_op *first_of(struct di_list *list)
 {
     return di_container(list->next, struct di_io_op, node);
 }
 
-/* It is in flight without a result, and gets one. */
-static void complete(struct uring *u, struct di_io_op *op, int result)
+void di_uring_complete_any(struct uring *u, struct di_io_op *op, int result)
 {
     di_list_remove(&op->node);
     di_due_put(&u->due, op, result);
@@ -37,24 +38,29 @@ void di_uring_open_any(struct uring *u)
     u->io.can |= di_uring_buffers_known(&u->ring) ? DI_IO_CAN_TAKE : 0;
 }
 
+static bool too_much_waits(const struct di_io_op *op)
+{
+    return op->received_count >= (op->kind == DI_IO_ACCEPT ? UNTAKEN_CONNECTIONS_MAX : UNTAKEN_MAX);
+}
+
 /* What can be said of an operation after something has changed. */
 static void settle(struct uring *u, struct di_io_op *op)
 {
     bool waits = op->in_flight && !op->ready;
 
     if (waits && di_received_any(op)) {
-        complete(u, op, 1);
+        di_uring_complete_any(u, op, 1);
     } else if (waits && !op->receiving && op->canceling) {
-        complete(u, op, DI_IO_CANCELED);
+        di_uring_complete_any(u, op, DI_IO_CANCELED);
     } else if (waits && !op->receiving && u->recalling) {
-        complete(u, op, 1); /* to be submitted again, to what comes after this ring */
+        di_uring_complete_any(u, op, 1); /* to be submitted again, to what comes after this ring */
     } else if (waits && !op->receiving) {
         di_list_remove(&op->node);
         di_list_append(&u->unarmed, &op->node);
     }
     if (!di_io_receiving(op)) {
         di_list_remove(&op->reception);
-    } else if (op->receiving && !op->stopping && op->received_count >= UNTAKEN_MAX) {
+    } else if (op->receiving && !op->stopping && too_much_waits(op)) {
         di_list_remove(&op->reception);
         di_list_append(&u->hogs, &op->reception);
     }
@@ -64,24 +70,16 @@ void di_uring_cut_any(struct uring *u, struct di_io_op *op, int result)
 {
     di_uring_land_cut(op, result);
     if (op->in_flight && !op->ready)
-        complete(u, op, DI_IO_FAILED);
+        di_uring_complete_any(u, op, DI_IO_FAILED);
 }
 
-void di_uring_land_any(struct uring *u, struct di_io_op *op, const struct io_uring_cqe *cqe)
+static void land_bytes(struct uring *u, struct di_io_op *op, const struct io_uring_cqe *cqe)
 {
     struct di_buffer *buffer = NULL;
     int result = cqe->res;
 
-    if (cqe->user_data & OF_CALL) {
-        di_uring_cut_any(u, op, result);
-        return;
-    }
     if (cqe->flags & IORING_CQE_F_BUFFER)
         buffer = di_uring_buffers_used(u->buffers, cqe->flags >> IORING_CQE_BUFFER_SHIFT);
-    if (!(cqe->flags & IORING_CQE_F_MORE)) {
-        op->receiving = op->stopping = false;
-        u->receiving--;
-    }
     if (result > 0 && buffer != NULL) {
         di_received(&u->receptions, op, result, buffer);
         buffer = NULL;
@@ -92,6 +90,22 @@ void di_uring_land_any(struct uring *u, struct di_io_op *op, const struct io_uri
     }
     if (buffer != NULL)
         di_buffer_release(buffer);
+}
+
+void di_uring_land_any(struct uring *u, struct di_io_op *op, const struct io_uring_cqe *cqe)
+{
+    if (cqe->user_data & OF_CALL) {
+        di_uring_cut_any(u, op, cqe->res);
+        return;
+    }
+    if (!(cqe->flags & IORING_CQE_F_MORE)) {
+        op->receiving = op->stopping = false;
+        u->receiving--;
+    }
+    if (op->kind == DI_IO_ACCEPT)
+        di_uring_land_accept(u, op, cqe->res);
+    else
+        land_bytes(u, op, cqe);
     settle(u, op);
 }
 
@@ -106,20 +120,28 @@ static bool have_buffers(struct uring *u)
     return u->buffers != NULL && di_uring_buffers_fill(u->buffers);
 }
 
+static void prep_recv(struct io_uring_sqe *sqe, const struct di_io_op *op)
+{
+    io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = 0;
+}
+
 /* False: there is no room now. */
 static bool arm(struct uring *u, struct di_io_op *op)
 {
-    if (!have_buffers(u)) {
+    if (op->kind != DI_IO_ACCEPT && !have_buffers(u)) {
         op->error = ENOMEM;
-        complete(u, op, DI_IO_FAILED);
+        di_uring_complete_any(u, op, DI_IO_FAILED);
         return true;
     }
     struct io_uring_sqe *sqe = di_uring_next_entry(u);
     if (sqe == NULL)
         return false;
-    io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, 0);
-    sqe->flags |= IOSQE_BUFFER_SELECT;
-    sqe->buf_group = 0;
+    if (op->kind == DI_IO_ACCEPT)
+        di_uring_prep_accept(u, sqe, op);
+    else
+        prep_recv(sqe, op);
     sqe->user_data = (uintptr_t)op;
     op->receiving = true;
     u->receiving++;
@@ -177,7 +199,7 @@ static bool ask(struct uring *u, struct di_io_op *op)
 
 void di_uring_submit_any(struct uring *u, struct di_io_op *op)
 {
-    bool can = (u->io.can & DI_IO_CAN_TAKE) != 0;
+    bool can = op->kind == DI_IO_ACCEPT || (u->io.can & DI_IO_CAN_TAKE) != 0;
 
     if (!can)
         op->error = ENOTSUP;
@@ -187,7 +209,7 @@ void di_uring_submit_any(struct uring *u, struct di_io_op *op)
     }
     di_list_append(op->receiving ? &u->calm : &u->unarmed, &op->node);
     if (di_received_any(op))
-        complete(u, op, 1);
+        di_uring_complete_any(u, op, 1);
     else if (!op->receiving)
         (void)arm(u, op); /* or the next wait does */
 }
@@ -202,7 +224,17 @@ void di_uring_cancel_any(struct uring *u, struct di_io_op *op)
         return;
     op->canceling = true;
     if (!op->receiving)
-        complete(u, op, DI_IO_CANCELED);
+        di_uring_complete_any(u, op, DI_IO_CANCELED);
+}
+
+void di_uring_fetch(struct uring *u)
+{
+    di_uring_serve_any(u);
+    if (di_ring_must_enter(&u->ring) || di_ring_queued(&u->ring) > 0) {
+        enum duct_err ignored = di_uring_enter(u, 0); /* the next wait fails too, and says so */
+        (void)ignored;
+    }
+    di_uring_harvest(u);
 }
 
 /* Nothing is left to the kernel where it has something for us, or was not told yet. */
@@ -217,12 +249,7 @@ int64_t di_uring_take(struct di_io *io, struct di_io_op *op, struct di_buffer **
         return di_io_take(u->epoll, op, buffer);
     if (!op->receiving)
         return di_receive_now(io, &u->pool, op->fd, buffer);
-    di_uring_serve_any(u);
-    if (di_ring_must_enter(&u->ring) || di_ring_queued(&u->ring) > 0) {
-        enum duct_err ignored = di_uring_enter(u, 0); /* the next wait fails too, and says so */
-        (void)ignored;
-    }
-    di_uring_harvest(u);
+    di_uring_fetch(u);
     return di_received_next(op, buffer);
 }
 
@@ -260,7 +287,7 @@ void di_uring_give_up_any(struct uring *u)
     for (unsigned i = 0; i < 2; i++) {
         while (!di_list_empty(lists[i])) {
             struct di_io_op *op = first_of(lists[i]);
-            complete(u, op, op->canceling ? DI_IO_CANCELED : 1);
+            di_uring_complete_any(u, op, op->canceling ? DI_IO_CANCELED : 1);
         }
     }
 }

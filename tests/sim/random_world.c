@@ -209,9 +209,10 @@ static void draw_life(struct sim_random *random, uint64_t seed, bool harm)
 }
 
 /* In the order of the plan. */
-static const char *const odds_names[] = {
-    "send_again", "recv_again", "interrupted", "late",  "poll_fails", "no_buffers", "socket_fails",
-    "outrun",     "refused",    "unanswered",  "reset", "cut",        "stall",      "clock_steps"};
+static const char *const odds_names[] = {"send_again", "recv_again", "interrupted",  "late",
+                                         "poll_fails", "no_buffers", "socket_fails", "outrun",
+                                         "ahead",      "refused",    "unanswered",   "reset",
+                                         "cut",        "stall",      "clock_steps"};
 
 void sim_random_world(struct sim_random *random, uint64_t seed)
 {
@@ -227,6 +228,7 @@ void sim_random_world(struct sim_random *random, uint64_t seed)
     draw_query(&dice, harm, random->listen, sizeof(random->listen));
     draw_life(random, seed, harm);
     plan->polls = one_in(&dice, 3);
+    plan->ahead = odds(&dice, 3, 900);
     script->dial = random->dial;
     script->listen = random->listen;
     script->harm = harm || script->timeout_ns != 0 || script->meddles > 0;

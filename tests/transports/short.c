@@ -2,7 +2,7 @@
 /*
  * Where the system has no room for a connection and none to hang up with, a listener of streams pauses: it neither spins
  * on a socket that stays readable nor gives up. The linker puts the accept4() of this file in the place of the C
- * library's.
+ * library's, and has the entries with which a ring's kernel would accept by itself pass through it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include <duct/duct.h>
+
+#include "lib/io/uring.h"
 
 #define MUST(condition)                                                         \
     do {                                                                        \
@@ -39,6 +41,17 @@ int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
         return __real_accept4(fd, address, size, flags);
     errno = failing;
     return -1;
+}
+
+void __real_di_uring_prep_accept(struct uring *u, struct io_uring_sqe *sqe, struct di_io_op *op);
+void __wrap_di_uring_prep_accept(struct uring *u, struct io_uring_sqe *sqe, struct di_io_op *op);
+
+/* The kernel fails too: any error will do, as what is wrong is asked by accept4(). */
+void __wrap_di_uring_prep_accept(struct uring *u, struct io_uring_sqe *sqe, struct di_io_op *op)
+{
+    __real_di_uring_prep_accept(u, sqe, op);
+    if (failing != 0 && sqe->opcode == IORING_OP_ACCEPT)
+        sqe->accept_flags = UINT32_MAX;
 }
 
 static int connect_to(const char *name)
@@ -68,8 +81,8 @@ static void pauses(enum duct_io io, int error)
     snprintf(name, sizeof(name), "@duct-short-%d", (int)getpid());
     snprintf(url, sizeof(url), "uds://%s", name);
     options.context = context;
-    MUST(duct_listen(&listener, url, &options) == DUCT_OK);
     failing = error;
+    MUST(duct_listen(&listener, url, &options) == DUCT_OK);
     looks = 0;
     int fd = connect_to(name);
     for (unsigned i = 0; i < TURNS; i++) {

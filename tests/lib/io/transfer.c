@@ -356,7 +356,8 @@ EACH_BACKEND(a_connection_is_made_and_used)
     struct sockaddr_in address;
     int listener = bound(&address);
     cr_assert_eq(listen(listener, 5), 0);
-    cr_assert_eq(di_io_try_accept(*loop, listener), -EAGAIN);
+    struct di_io_op from = {.kind = DI_IO_ACCEPT, .fd = listener};
+    cr_assert_eq(di_io_accept(*loop, &from), -EAGAIN);
     struct probe p = connect_probe(*loop, &address);
     di_io_submit(*loop, &p.op);
     until(*loop, &p, 1);
@@ -364,7 +365,7 @@ EACH_BACKEND(a_connection_is_made_and_used)
     /* Or a receive by io_uring would not wait. */
     cr_assert_eq(fcntl(p.op.fd, F_GETFL) & O_NONBLOCK, 0);
     di_io_forget(*loop, &p.op);
-    int accepted = di_io_try_accept(*loop, listener);
+    int accepted = di_io_accept(*loop, &from);
     cr_assert_geq(accepted, 0);
     char bytes[8];
     struct iovec piece = {bytes, sizeof bytes};
@@ -436,7 +437,8 @@ EACH_BACKEND(a_second_descriptor_outlives_the_first)
     int second = di_io_dup_socket(*loop, p.op.fd);
     cr_assert_geq(second, 0);
     di_io_close_socket(*loop, p.op.fd);
-    int accepted = di_io_try_accept(*loop, listener);
+    struct di_io_op from = {.kind = DI_IO_ACCEPT, .fd = listener};
+    int accepted = di_io_accept(*loop, &from);
     char word[] = "dup";
     const struct iovec piece = {word, 3};
     cr_assert_eq(di_io_try_send(*loop, second, &piece, 1), 3);
