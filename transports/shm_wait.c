@@ -160,8 +160,7 @@ static void watch(struct shm_pipe *shm, enum link_half half, enum di_doorbell do
     enum shm_op fd = half == LINK_RECEIVER ? OP_DATA_FD : OP_SPACE_FD;
     struct di_io_op *op = &shm->ops[word].op;
 
-    /* One that is in flight waits for the same value, or is about to complete since the word has
-     * left that value: either way it stands. */
+    /* One in flight waits for the same value, or is about to complete as the word has left it: either way it stands. */
     if (doorbell == DI_DOORBELL_FUTEX && !op->in_flight) {
         const struct di_sleeper *sleeper =
             half == LINK_RECEIVER ? &shm->receiver->sleeper : &shm->sender->sleeper;
@@ -304,8 +303,9 @@ unsigned shm_pipe_arm(struct duct_pipe *pipe, unsigned want, bool blocking, enum
     struct shm_pipe *shm = shm_of(pipe);
     unsigned ready = 0;
 
-    /* Relaxed: a hint; the end itself makes the socket readable. */
-    if (atomic_load_explicit(&shm->link->ended, memory_order_relaxed) != DUCT_OK)
+    /* Relaxed: a hint; the end itself makes the socket readable. So does a bell, and the loop may put off asking. */
+    if (shm->exported >= 0 ||
+        atomic_load_explicit(&shm->link->ended, memory_order_relaxed) != DUCT_OK)
         shm_pipe_look(pipe);
     if (pipe->end != DUCT_OK)
         return want;
