@@ -85,6 +85,15 @@ static void accept_all(struct di_io *io, struct probe *p, unsigned expected)
     cr_assert_eq(count, expected);
 }
 
+/* One has come and gone, and it is in flight: the kernel goes on, where it can. */
+static void begin(struct di_io *io, struct probe *p)
+{
+    dial(io);
+    accept_all(io, p, 1);
+    if (!p->op.in_flight)
+        di_io_submit(io, &p->op);
+}
+
 /* Submits, cancels and takes until nothing goes on beneath it: how many connections came meanwhile. */
 static unsigned stop(struct di_io *io, struct probe *p)
 {
@@ -161,10 +170,7 @@ EVERY_BACKEND(those_that_come_while_it_is_not_in_flight_wait)
 {
     int listener = listening(64);
     struct probe p = accept_probe(listener);
-    dial(*loop);
-    accept_all(*loop, &p, 1);
-    if (!p.op.in_flight)
-        di_io_submit(*loop, &p.op);
+    begin(*loop, &p);
     for (int i = 0; i < 10; i++)
         dial(*loop);
     while (p.op.in_flight)
@@ -334,10 +340,7 @@ Test(uring, the_kernel_goes_on)
     suite_io = io;
     int listener = listening(16);
     struct probe p = accept_probe(listener);
-    dial(io);
-    accept_all(io, &p, 1);
-    if (!p.op.in_flight)
-        di_io_submit(io, &p.op);
+    begin(io, &p);
     (void)!di_io_wait(io, 0);
     if (!p.op.receiving || p.op.watching)
         cr_skip_test("this kernel does not accept by itself");
@@ -408,10 +411,7 @@ EACH_BACKEND(they_go_along_to_the_exported_loop)
 {
     int listener = listening(64);
     struct probe p = accept_probe(listener);
-    dial(*loop);
-    accept_all(*loop, &p, 1);
-    if (!p.op.in_flight)
-        di_io_submit(*loop, &p.op);
+    begin(*loop, &p);
     for (int i = 0; i < 5; i++)
         dial(*loop);
     (void)!di_io_wait(*loop, 0);
@@ -441,10 +441,7 @@ static void *begin_elsewhere(void *arg)
 {
     struct handed *h = arg;
     cr_assert_eq(di_io_adopt(h->io), DUCT_OK);
-    dial(h->io);
-    accept_all(h->io, &h->p, 1);
-    if (!h->p.op.in_flight)
-        di_io_submit(h->io, &h->p.op);
+    begin(h->io, &h->p);
     dial(h->io);
     (void)!di_io_wait(h->io, 0);
     dial(h->io);
