@@ -45,13 +45,13 @@
  * who wait for it (FUTEX_WAKE with INT_MAX): after di_io_adopt() the wait of the former thread may still
  * be there for a moment, and would take a wake that is meant for one.
  *
- * CONNECT, SEND, RECV and CALL move bytes of stream sockets, as many as go, which may be fewer than asked for.
- * They share the descriptor's one operation with POLL, in turns, as long as the events are the same: POLLIN |
- * POLLRDHUP for what receives, POLLOUT for SEND; CONNECT is forgotten before the next. What they move is the
- * caller's again when they complete. They must not be in flight across di_io_adopt() (what a former thread's
- * ring would still send or receive is lost, or sent twice), and are for calls that wait; whoever waits for
- * events uses POLL and the di_io_try_… calls. What a CALL sends has gone as far as it can go at once before any
- * other operation's done() runs: whoever sends from there sends behind it, or finds that it has ended.
+ * CONNECT, RECV and CALL move bytes of stream sockets, as many as go, which may be fewer than asked for.
+ * They share the descriptor's one operation with POLL, in turns, as long as the events are the same, POLLIN |
+ * POLLRDHUP; CONNECT is forgotten before the next. What they move is the caller's again when they complete. They must
+ * not be in flight across di_io_adopt() (what a former thread's ring would still send or receive is lost, or sent
+ * twice), and are for calls that wait; whoever waits for events uses POLL and the di_io_try_… calls. What a CALL sends
+ * has gone as far as it can go at once before any other operation's done() runs: whoever sends from there sends behind
+ * it, or finds that it has ended.
  *
  * RECV_ANY and CALL_ANY receive into buffers of the loop's choosing, and are like a POLL: they complete when there is
  * something to take with di_io_take(), and now and then though there is not. The kernel may go on receiving while the
@@ -77,7 +77,6 @@ enum di_io_kind {
     DI_IO_TIMER, /* now() reaches deadline; result 0 */
     DI_IO_CONNECT, /* fd, of di_io_open_socket(), is connected to address; result 0. FAILED with error EAGAIN: the
                       listener's queue is full (of a Unix socket; try again later, with another socket) */
-    DI_IO_SEND, /* from pieces; result: bytes, at least 1 */
     DI_IO_RECV, /* into pieces; result: bytes, 0 at the end of the stream */
     DI_IO_CALL, /* all of data, then RECV; result as RECV. Where data did not all go at once it ends early: with
                    FAILED and error EAGAIN, or with what was received. sent says how much went, in every case */
@@ -122,7 +121,7 @@ struct di_io_op {
     const _Atomic uint32_t *word; /* WORD: may lie in memory mapped read-only */
     uint32_t expected;            /* WORD */
     int64_t deadline;             /* TIMER */
-    const struct iovec *pieces;   /* SEND, RECV, CALL: valid until it completes */
+    const struct iovec *pieces;   /* RECV, CALL: valid until it completes */
     uint32_t piece_count;
     const void *data; /* CALL, CALL_ANY */
     size_t size;
@@ -311,7 +310,7 @@ static inline int di_io_fd(struct di_io *io)
 
 /*
  * Moves what can be moved without waiting: the number of bytes, 0 at the end of the stream, or a negative
- * errno, -EAGAIN if nothing can. No SEND, RECV or CALL is in flight in that direction.
+ * errno, -EAGAIN if nothing can. No RECV or CALL is in flight in that direction.
  */
 static inline int64_t di_io_try_send(struct di_io *io, int fd, const struct iovec *pieces,
                                      uint32_t count)

@@ -54,8 +54,6 @@ static int64_t try_op(struct sim_fd *fd, struct di_io_op *op)
 
     if (op->kind == DI_IO_CONNECT)
         return sim_connected(fd->end);
-    if (op->kind == DI_IO_SEND)
-        return sim_send(fd->end, op->pieces, op->piece_count);
     if (asked != 0)
         return asked;
     return sim_recv(fd->end, op->pieces, op->piece_count);

@@ -150,8 +150,6 @@ int64_t di_transfer_attempt(struct di_io_op *op, bool connecting)
             di_transfer_connected(op->fd);
         return result;
     }
-    case DI_IO_SEND:
-        return di_transfer_send(NULL, op->fd, op->pieces, op->piece_count);
     case DI_IO_RECV:
         return di_transfer_recv(NULL, op->fd, op->pieces, op->piece_count);
     case DI_IO_CALL:
@@ -169,5 +167,5 @@ int64_t di_transfer_attempt(struct di_io_op *op, bool connecting)
 
 uint32_t di_transfer_events(const struct di_io_op *op)
 {
-    return op->kind == DI_IO_CONNECT || op->kind == DI_IO_SEND ? POLLOUT : POLLIN | POLLRDHUP;
+    return op->kind == DI_IO_CONNECT ? POLLOUT : POLLIN | POLLRDHUP;
 }

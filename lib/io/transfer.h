@@ -23,7 +23,7 @@ void di_transfer_close(struct di_io *io, int fd);
 void di_transfer_connected(int fd);
 
 /*
- * As much of a CONNECT, SEND, RECV or CALL as can be done now: its result, or -EAGAIN. connecting: its connect()
+ * As much of a CONNECT, RECV or CALL as can be done now: its result, or -EAGAIN. connecting: its connect()
  * was made before. A CALL adds to op->sent, and gives -EPROTO where not all of its data went; a CONNECT gives it
  * where the listener's queue is full. Both are to end with the error EAGAIN.
  */

@@ -90,7 +90,7 @@ void di_uring_queue(struct uring *u, struct di_io_op *op);
 /* Queues a request to cancel it; false if there is no room: a later request may fare better. */
 bool di_uring_queue_cancel(struct uring *u, struct di_io_op *op);
 
-/* Fills the entry of a CONNECT or SEND, or of what receives. */
+/* Fills the entry of a CONNECT, or of what receives. */
 void di_uring_prep_transfer(struct uring *u, struct io_uring_sqe *sqe, struct di_io_op *op);
 
 /* The sending half of a CALL; gives the entry for the other, or NULL: no room, or see op->error and sent. */

@@ -25,18 +25,6 @@ static void prep_recv(struct io_uring_sqe *sqe, struct di_io_op *op)
     io_uring_prep_recvmsg(sqe, op->fd, &op->message, 0);
 }
 
-static void prep_send(struct io_uring_sqe *sqe, struct di_io_op *op)
-{
-    if (op->piece_count == 1) {
-        io_uring_prep_send(sqe, op->fd, op->pieces[0].iov_base, op->pieces[0].iov_len,
-                           MSG_NOSIGNAL);
-        return;
-    }
-    op->message = (struct msghdr){.msg_iov = (struct iovec *)(uintptr_t)op->pieces,
-                                  .msg_iovlen = op->piece_count};
-    io_uring_prep_sendmsg(sqe, op->fd, &op->message, MSG_NOSIGNAL);
-}
-
 /*
  * Both from Linux 5.17 and 5.19; the second came with sends that say so when they are short (MSG_WAITALL). Not where a
  * thread of the kernel's takes the entries, since nobody could say when it has.
@@ -81,8 +69,6 @@ void di_uring_prep_transfer(struct uring *u, struct io_uring_sqe *sqe, struct di
 {
     if (op->kind == DI_IO_CONNECT)
         io_uring_prep_connect(sqe, op->fd, op->address, op->address_size);
-    else if (op->kind == DI_IO_SEND)
-        prep_send(sqe, op);
     else
         prep_recv(sqe, op);
     if (op->kind == DI_IO_CALL && (u->may & URING_POLL_FIRST))
