@@ -6,13 +6,11 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "lib/core/context.h"
 #include "tests/count/pair.h"
+#include "tests/lib/io/enters.h"
 
 static _Thread_local unsigned slept;   /* calls of this thread that could sleep */
 static _Thread_local unsigned send_in; /* the message comes after so many looks in vain; 0: never */
@@ -49,34 +47,14 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags)
     return got;
 }
 
-int __real_io_uring_enter2(unsigned fd, unsigned submit, unsigned least, unsigned flags, void *arg,
-                           size_t size);
-int __wrap_io_uring_enter2(unsigned fd, unsigned submit, unsigned least, unsigned flags, void *arg,
-                           size_t size);
-int __wrap_io_uring_enter2(unsigned fd, unsigned submit, unsigned least, unsigned flags, void *arg,
-                           size_t size)
+static void entering(bool sleeps)
 {
-    slept += least > 0;
-    return __real_io_uring_enter2(fd, submit, least, flags, arg, size);
+    slept += sleeps;
 }
 
-int __real_epoll_wait(int set, struct epoll_event *events, int most, int timeout);
-int __wrap_epoll_wait(int set, struct epoll_event *events, int most, int timeout);
-int __wrap_epoll_wait(int set, struct epoll_event *events, int most, int timeout)
+static void entered(bool sleeps)
 {
-    slept += timeout != 0;
-    return __real_epoll_wait(set, events, most, timeout);
-}
-
-int __real_epoll_pwait2(int set, struct epoll_event *events, int most,
-                        const struct timespec *timeout, const sigset_t *mask);
-int __wrap_epoll_pwait2(int set, struct epoll_event *events, int most,
-                        const struct timespec *timeout, const sigset_t *mask);
-int __wrap_epoll_pwait2(int set, struct epoll_event *events, int most,
-                        const struct timespec *timeout, const sigset_t *mask)
-{
-    slept++;
-    return __real_epoll_pwait2(set, events, most, timeout, mask);
+    (void)sleeps;
 }
 
 static void take(struct duct_pipe *pipe, int64_t timeout_ns)

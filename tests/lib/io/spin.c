@@ -6,13 +6,12 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/io/futex.h"
 #include "lib/io/io.h"
+#include "tests/lib/io/enters.h"
 #include "tests/must.h"
 
 #define LONG  ((int64_t)1000000000)
@@ -34,55 +33,21 @@ static void raise_event(void)
         MUST(write(event, &one, sizeof(one)) == sizeof(one));
 }
 
-static void entered(bool sleeps)
+static void entering(bool sleeps)
 {
-    if (sleeps) {
-        slept++;
-        if (raise_asleep)
-            raise_event();
-        raise_asleep = false;
-    } else if (raise_in > 0 && --raise_in == 0) {
+    if (!sleeps)
+        return;
+    slept++;
+    if (raise_asleep)
         raise_event();
-    }
+    raise_asleep = false;
 }
 
 /* The event comes behind the call, so that it is not what the call returns with. */
-int __real_io_uring_enter2(unsigned fd, unsigned submit, unsigned least, unsigned flags, void *arg,
-                           size_t size);
-int __wrap_io_uring_enter2(unsigned fd, unsigned submit, unsigned least, unsigned flags, void *arg,
-                           size_t size);
-int __wrap_io_uring_enter2(unsigned fd, unsigned submit, unsigned least, unsigned flags, void *arg,
-                           size_t size)
+static void entered(bool sleeps)
 {
-    if (least > 0)
-        entered(true);
-    int result = __real_io_uring_enter2(fd, submit, least, flags, arg, size);
-    if (least == 0)
-        entered(false);
-    return result;
-}
-
-int __real_epoll_wait(int set, struct epoll_event *events, int most, int timeout);
-int __wrap_epoll_wait(int set, struct epoll_event *events, int most, int timeout);
-int __wrap_epoll_wait(int set, struct epoll_event *events, int most, int timeout)
-{
-    if (timeout != 0)
-        entered(true);
-    int result = __real_epoll_wait(set, events, most, timeout);
-    if (timeout == 0)
-        entered(false);
-    return result;
-}
-
-int __real_epoll_pwait2(int set, struct epoll_event *events, int most,
-                        const struct timespec *timeout, const sigset_t *mask);
-int __wrap_epoll_pwait2(int set, struct epoll_event *events, int most,
-                        const struct timespec *timeout, const sigset_t *mask);
-int __wrap_epoll_pwait2(int set, struct epoll_event *events, int most,
-                        const struct timespec *timeout, const sigset_t *mask)
-{
-    entered(true);
-    return __real_epoll_pwait2(set, events, most, timeout, mask);
+    if (!sleeps && raise_in > 0 && --raise_in == 0)
+        raise_event();
 }
 
 int __real_di_futex_sleep(const _Atomic uint32_t *at, uint32_t expected, const unsigned *tail,
@@ -92,7 +57,7 @@ int __wrap_di_futex_sleep(const _Atomic uint32_t *at, uint32_t expected, const u
 int __wrap_di_futex_sleep(const _Atomic uint32_t *at, uint32_t expected, const unsigned *tail,
                           unsigned seen, int64_t timeout_ns)
 {
-    entered(true);
+    entering(true);
     return __real_di_futex_sleep(at, expected, tail, seen, timeout_ns);
 }
 
