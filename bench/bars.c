@@ -72,16 +72,16 @@ static void loaned_bar(struct bars *bars, const struct results *results, size_t 
     double single = bar_rate_ratio(results_ratio(results, "duct.loaned", size, BENCH_PAIR));
     double batch = bar_rate_ratio(results_ratio(results, "duct.loaned.batch", size, BENCH_PAIR));
     bool batched = batch > single;
-    double l2_ns = results_median_ns(results, "base.ring.l2", size, BENCH_PAIR);
+    double loan_ns = results_median_ns(results, "base.ring.loan", size, BENCH_PAIR);
     double own_ns =
         results_median_ns(results, batched ? "duct.loaned.batch" : "duct.loaned", size, BENCH_PAIR);
     struct bar *bar = bars_add(bars, batched ? batch : single, true, limit, "x");
     char cell[REPORT_CELL];
 
     bar_text(bar->what, "stream, loaned, %s", report_size(cell, size));
-    if (l2_ns > 0 && own_ns > 0)
-        bar_text(bar->note, "of base.ring's rate, %s; %.2f of base.ring.l2's",
-                 batched ? "32 a call" : "singly", l2_ns / own_ns);
+    if (loan_ns > 0 && own_ns > 0)
+        bar_text(bar->note, "of base.ring's rate, %s; %.2f of base.ring.loan's",
+                 batched ? "32 a call" : "singly", loan_ns / own_ns);
     else
         bar_text(bar->note, "of base.ring's rate, %s", batched ? "32 a call" : "singly");
 }

@@ -27,6 +27,8 @@
  */
 #include <stdatomic.h>
 
+#include <duct/message.h>
+
 #include "bench/cases.h"
 #include "bench/payload.h"
 
@@ -169,6 +171,101 @@ static struct ring_side side_of(struct bench_run *run, bool is_sender)
     };
 }
 
+/*
+ * The same ring behind calls of the shape that loans have: a struct duct_msg for each message, filled in by one
+ * call and taken back by another, 32 a call, the payload built and read where it lies. Nothing is checked, kept
+ * or copied: what is left is what that shape costs whoever offers it, and no stream of loans can be faster. The
+ * calls are not inlined, as a library's are not.
+ */
+enum { LOANS = 32 };
+#define BOUNDARY __attribute__((noinline))
+
+/* One that went is empty, so that it cannot be used twice. */
+static inline void spend(struct duct_msg *msg)
+{
+    msg->data = NULL;
+    msg->size = 0;
+    msg->flags = 0;
+    msg->owner = NULL;
+}
+
+static inline void describe(struct ring_side *side, struct duct_msg *msgs, size_t count)
+{
+    for (size_t i = 0; i < count; i++, side->next++)
+        msgs[i] = (struct duct_msg){
+            .data = side->ring->records + (side->next & side->mask) * side->size,
+            .size = side->size,
+            .owner = side,
+            .ref = side->next,
+        };
+}
+
+static BOUNDARY size_t call_loan(struct ring_side *side, struct duct_msg *msgs, size_t count)
+{
+    while (side->limit - side->next < count) {
+        uint64_t taken =
+            atomic_load_explicit(&side->ring->taken, memory_order_acquire); /* [space] */
+        side->limit = taken + side->mask + 1;
+        if (side->limit != side->next && side->limit - side->next < count)
+            count = side->limit - side->next;
+    }
+    describe(side, msgs, count);
+    return count;
+}
+
+static BOUNDARY void call_send(struct ring_side *side, struct duct_msg *msgs, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        spend(&msgs[i]);
+    atomic_store_explicit(&side->ring->put, side->next, memory_order_release); /* [put] */
+}
+
+static BOUNDARY size_t call_recv(struct ring_side *side, struct duct_msg *msgs, size_t count)
+{
+    if (side->next == side->limit)
+        side->limit = await_records(side);
+    if (side->limit - side->next < count)
+        count = side->limit - side->next;
+    describe(side, msgs, count);
+    return count;
+}
+
+static BOUNDARY void call_release(struct ring_side *side, struct duct_msg *msgs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (((msgs[i].ref + 1) & (side->share - 1)) == 0)
+            atomic_store_explicit(&side->ring->taken, msgs[i].ref + 1,
+                                  memory_order_release); /* [space] */
+        spend(&msgs[i]);
+    }
+}
+
+static void get_loans(void *state, uint64_t count)
+{
+    struct ring_side *side = state;
+    struct duct_msg msgs[LOANS];
+
+    for (uint64_t left = count, got; left > 0; left -= got) {
+        got = call_recv(side, msgs, left < LOANS ? (size_t)left : LOANS);
+        for (size_t i = 0; i < got; i++)
+            side->sum += payload_consume(msgs[i].data, msgs[i].size);
+        call_release(side, msgs, got);
+    }
+}
+
+static void put_loans(struct ring_side *side, uint64_t count)
+{
+    struct duct_msg msgs[LOANS];
+    uint64_t sent = 0;
+
+    for (uint64_t left = count, had; left > 0; left -= had) {
+        had = call_loan(side, msgs, left < LOANS ? (size_t)left : LOANS);
+        for (size_t i = 0; i < had; i++)
+            payload_fill_any(msgs[i].data, side->size, ++sent);
+        call_send(side, msgs, had);
+    }
+}
+
 static void first(struct bench_run *run)
 {
     struct ring_side side = side_of(run, false);
@@ -180,6 +277,19 @@ static void second(struct bench_run *run)
 {
     struct ring_side side = side_of(run, true);
     put_many(&side, bench_total(&run->plan));
+}
+
+static void first_loans(struct bench_run *run)
+{
+    struct ring_side side = side_of(run, false);
+    bench_drive(run, get_loans, &side);
+    bench_check(run, side.sum == payload_sum(run->size, bench_total(&run->plan)));
+}
+
+static void second_loans(struct bench_run *run)
+{
+    struct ring_side side = side_of(run, true);
+    put_loans(&side, bench_total(&run->plan));
 }
 
 void base_ring_cases(struct cases *cases)
@@ -197,5 +307,13 @@ void base_ring_cases(struct cases *cases)
     what.name = "base.ring.l2";
     what.about = "the same in 1 MiB (4 messages of 1 MiB)";
     what.param = L2_BYTES;
+    cases_add_sizes(cases, &what);
+    what.name = "base.ring.loan";
+    what.about =
+        "base.ring behind calls of the shape that loans have, 32 a call, that check nothing";
+    what.param = 0;
+    what.baseline = "base.ring";
+    what.first = first_loans;
+    what.second = second_loans;
     cases_add_sizes(cases, &what);
 }

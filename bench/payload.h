@@ -77,6 +77,13 @@ static inline uint64_t payload_consume(const void *from, size_t bytes)
     return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
 }
 
+/* What messages 1 .. total sum up to, each filled with its number as seed. */
+static inline uint64_t payload_sum(size_t size, uint64_t total)
+{
+    uint64_t words = size / 8;
+    return words * (total * (total + 1) / 2) + total * (words * (words - 1) / 2);
+}
+
 /*
  * Makes the compiler believe that all memory is looked at here. No outputs, so it is never removed.
  */

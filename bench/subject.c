@@ -116,17 +116,10 @@ struct subject subject_open(struct bench_run *run, bool is_first)
     return side;
 }
 
-/* Sum of the words of messages 1 .. total. */
-static uint64_t sum_of(size_t size, uint64_t total)
-{
-    uint64_t words = size / 8;
-    return words * (total * (total + 1) / 2) + total * (words * (words - 1) / 2);
-}
-
 void subject_close(struct subject *side, struct bench_run *run, bool is_first, bool read_in_full)
 {
     uint64_t total = subject_touch(run) + bench_total(&run->plan);
-    bool right = !side->failed && (!read_in_full || side->sum == sum_of(side->size, total));
+    bool right = !side->failed && (!read_in_full || side->sum == payload_sum(side->size, total));
 
     duct_pipe_close(side->pipe);
     duct_listener_close(side->listener);
