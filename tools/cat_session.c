@@ -25,6 +25,9 @@
 /* How often to look for what the other side still sends, while it takes what was sent to it. */
 #define DROP_NS (20 * DUCT_MILLISECOND)
 
+/* How long the other side is given to hear that all is well, once it has taken everything: some losses on the way. */
+#define FAREWELL_NS (2 * DUCT_SECOND)
+
 /* How the other side closed: 0 if in order. */
 static int closed_code(const struct cat_loop *loop, const struct cat_session *session)
 {
@@ -90,7 +93,9 @@ void cat_session_close(struct cat_loop *loop, struct cat_session *session, enum 
         reason = CAT_REASON_IDLE;
         text = "it did not take everything in time";
     }
-    duct_pipe_close_with(session->pipe, reason, text, 0);
+    int64_t patience = loop->options->timeout_ns;
+    patience = patience < FAREWELL_NS ? patience : FAREWELL_NS;
+    duct_pipe_close_with(session->pipe, reason, text, delivers && code == CLI_OK ? patience : 0);
     session->pipe = NULL;
     if (session->in.filled && !loop->options->quiet)
         cli_say("%zu bytes of the input were read but could not be sent any more",

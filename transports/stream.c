@@ -226,5 +226,6 @@ const struct di_pipe_ops stream_pipe_ops = {
     .untaken = untaken,
     .info = info,
     .stats = stats,
+    .part = stream_pipe_part,
     .close = stream_pipe_close,
 };

@@ -92,6 +92,7 @@ struct stream {
     uint32_t seq;         /* of the next message */
     bool held_back;       /* everything queued was queued with MORE */
     bool hung_up;         /* the CLOSE is sent or queued: nothing follows it */
+    bool shut;            /* nor can anything: the peer finds the end of the stream behind it */
     uint32_t drain_seq;   /* a DRAIN was sent for so many messages */
     uint32_t drain_first; /* and one for so many that was not answered before that */
     bool drain_asked;
@@ -134,6 +135,7 @@ struct stream_pipe {
     uint32_t calling;       /* the loan that a CALL in flight sends, from 1; 0: none */
     struct di_sweep_entry beat_entry, whole_entry;
     struct di_heartbeat beat;
+    bool parted; /* it has said good-bye, and waits for the peer to hang up */
     bool closing;
     bool detaching;
     unsigned in_flight;
@@ -214,6 +216,15 @@ enum duct_err stream_ended(struct stream *stream);
 
 /* Whether an errno is what a connection dies of by itself; any other is a shortage on this side. */
 bool stream_line_failed(int error);
+
+/* Nothing more is sent, not even what is queued: the peer is told so by the end of the stream. */
+void stream_shut(struct stream_pipe *sp);
+
+/* The peer has closed, and takes nothing any more: that we have heard it is all that it waits for. */
+void stream_answer_close(struct stream_pipe *sp);
+
+/* Of close: says good-bye, and what comes is thrown away from then on. False: the other half is the one to receive. */
+bool stream_pipe_part(struct duct_pipe *pipe, uint32_t code, const char *text);
 
 /* The peer is lost by an error of the socket, 0 for its plain end: PEER, with words that stay. */
 enum duct_err stream_lost(struct stream *stream, int error);

@@ -117,8 +117,6 @@ void stream_send_close(struct stream_pipe *sp, enum duct_err err, uint32_t code,
         put_frame(sp, &frame, payload);
         DI_CRASH_POINT("stream.goodbye_said");
         stream->hung_up = true;
-        di_io_shut_socket(sp->pipe.context->io, stream->fd);
-        DI_CRASH_POINT("stream.shut");
     }
     stream_unlock(stream);
 }

@@ -3,9 +3,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/crash.h"
 #include "transports/stream.h"
 
-/* How a stream ends, and that both halves learn of it. */
+/*
+ * How a stream ends, and that both halves learn of it.
+ *
+ * A close in order says good-bye, and sends nothing more. Were the socket closed at once, then whatever the peer is
+ * sending in that moment would be answered with a reset, and that may take the good-bye with it: from the network, or out
+ * of the buffers of whoever stands between. So who lingers goes on reading until the peer hangs up, and who was told
+ * good-bye hangs up at once: its program may take its time before it closes.
+ */
 
 void stream_end(struct stream *stream, enum duct_err why)
 {
@@ -102,4 +110,37 @@ enum duct_err stream_broken(struct stream_pipe *sp, int error)
     stream_end(sp->stream, why);
     di_pipe_end(&sp->pipe, why);
     return why;
+}
+
+void stream_shut(struct stream_pipe *sp)
+{
+    struct stream *stream = sp->stream;
+
+    stream_lock(stream);
+    if (!stream->shut) {
+        stream->shut = true;
+        di_io_shut_socket(sp->pipe.context->io, stream->fd);
+        DI_CRASH_POINT("stream.shut");
+    }
+    stream_unlock(stream);
+}
+
+void stream_answer_close(struct stream_pipe *sp)
+{
+    stream_lock(sp->stream);
+    sp->stream->hung_up = true;
+    stream_unlock(sp->stream);
+    stream_shut(sp);
+}
+
+bool stream_pipe_part(struct duct_pipe *pipe, uint32_t code, const char *text)
+{
+    struct stream_pipe *sp = stream_of(pipe);
+
+    if (sp->in == NULL)
+        return false;
+    sp->in->discarding = true;
+    sp->parted = true;
+    stream_send_close(sp, DUCT_ECLOSED, code, text);
+    return true;
 }

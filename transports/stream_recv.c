@@ -20,6 +20,7 @@ void stream_corrupt(struct stream_pipe *sp)
     strncpy(reason, duct_err_detail(), sizeof(reason) - 1);
     reason[sizeof(reason) - 1] = '\0';
     stream_send_close(sp, DUCT_ECORRUPT, 0, reason);
+    stream_shut(sp);
     stream_end(sp->stream, DUCT_ECORRUPT);
     di_pipe_end(&sp->pipe, di_fail(DUCT_ECORRUPT, "%s", reason));
 }
@@ -54,6 +55,7 @@ static void take_close(struct stream_pipe *sp, const unsigned char *payload, siz
     enum duct_err why = told_by(sp->stream, &close);
     stream_end(sp->stream, why);
     di_pipe_end(&sp->pipe, why);
+    stream_answer_close(sp);
 }
 
 /* A frame that is no message, with its payload there. */
@@ -225,9 +227,10 @@ static void finish(struct stream_pipe *sp)
 {
     enum duct_err why = stream_ended(sp->stream);
 
-    if (why == DUCT_OK)
+    /* Whom we have told that we close need not say anything more. */
+    if (why == DUCT_OK && !sp->parted)
         stream_end(sp->stream, why = stream_lost(sp->stream, sp->in->error));
-    di_pipe_end(&sp->pipe, why);
+    di_pipe_end(&sp->pipe, sp->parted ? DUCT_ECLOSED : why);
 }
 
 /* One receive; false if it was the last that makes sense now. */

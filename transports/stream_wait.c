@@ -197,12 +197,14 @@ unsigned stream_pipe_arm(struct duct_pipe *pipe, unsigned want, bool blocking, e
         stream_push(sp);
     if (want & DI_READY_DRAINED)
         ask_to_drain(sp, !blocking);
+    if ((want & DI_READY_PARTED) && sp->stream->queue.bytes == 0)
+        stream_shut(sp);
     if (sp->in != NULL)
         ready |= arm_receiver(sp, want, blocking);
     if (pipe->end != DUCT_OK)
         return want;
     ready |= stream_pipe_ready(pipe, want & ~(unsigned)DI_READY_RECV);
-    if (ready == 0 && (want & (DI_READY_SEND | DI_READY_NEED | DI_READY_LEFT)))
+    if (ready == 0 && (want & (DI_READY_SEND | DI_READY_NEED | DI_READY_LEFT | DI_READY_PARTED)))
         stream_push(sp);
     if (ready == 0)
         sp->parks++;
@@ -439,6 +441,7 @@ void stream_pipe_close(struct duct_pipe *pipe, uint32_t code, const char *text)
     }
     /* Whom we gave up may be there all the same, and is not to take that for an orderly end. */
     stream_send_close(sp, pipe->end, code, text);
+    stream_shut(sp);
     stream_end(sp->stream, DUCT_ECLOSED);
     /* Nobody posts any more; what was posted refers to this handle. */
     di_context_run_posts(context);

@@ -119,6 +119,10 @@ DUCT_API enum duct_err duct_pipe_move(struct duct_pipe *pipe,
 /*
  * Closes in order. The peer receives what was sent, then CLOSED. Waits up to the option linger_ns for
  * it to do so; loans not sent are dropped and counted. Owner thread; NULL is allowed.
+ *
+ * Over a stream without linger the CLOSED can be lost, and is then PEER to the other side: where it is sending in that
+ * moment, and the network loses a packet. With linger the time covers that the other side's library has heard it, which needs
+ * its loop to run.
  */
 DUCT_API void duct_pipe_close(struct duct_pipe *pipe);
 

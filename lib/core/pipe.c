@@ -273,19 +273,28 @@ enum duct_err duct_pipe_move(struct duct_pipe *pipe, struct duct_context *contex
     return DUCT_OK;
 }
 
-/* Lets the peer take what was sent, within the time given. */
-static void linger(struct duct_pipe *pipe, int64_t linger_ns)
+/* Waits for what the peer does, until the deadline. False: it did not, or the pipe has ended. */
+static bool outwait(struct duct_pipe *pipe, unsigned want, int64_t deadline)
+{
+    enum duct_err err = DUCT_OK;
+
+    while (pipe->end == DUCT_OK && pipe->ops->arm(pipe, want, false, &err) == 0) {
+        if (err != DUCT_OK || di_context_sleep(pipe->context, deadline) != DUCT_OK ||
+            di_context_over(pipe->context, deadline))
+            return false;
+    }
+    return pipe->end == DUCT_OK;
+}
+
+/* Lets the peer take what was sent, and then the good-bye, within the time given. */
+static void linger(struct duct_pipe *pipe, uint32_t code, const char *text, int64_t linger_ns)
 {
     int64_t deadline = di_context_deadline(pipe->context, linger_ns);
 
-    enum duct_err err = DUCT_OK;
-
     /* A peer that consumes says so at the latest when it finds nothing more. */
-    while (pipe->end == DUCT_OK && pipe->ops->arm(pipe, DI_READY_DRAINED, false, &err) == 0) {
-        if (err != DUCT_OK || di_context_sleep(pipe->context, deadline) != DUCT_OK ||
-            di_context_over(pipe->context, deadline))
-            return;
-    }
+    if (outwait(pipe, DI_READY_DRAINED, deadline) && pipe->ops->part != NULL &&
+        pipe->ops->part(pipe, code, text))
+        (void)outwait(pipe, DI_READY_PARTED, deadline);
 }
 
 void duct_pipe_close_with(struct duct_pipe *pipe, uint32_t code, const char *text,
@@ -293,10 +302,11 @@ void duct_pipe_close_with(struct duct_pipe *pipe, uint32_t code, const char *tex
 {
     if (pipe == NULL || di_pipe_check(pipe, 0) != DUCT_OK)
         return;
+    text = text != NULL ? text : "";
     if (linger_ns > 0 && (pipe->can & DI_CAN_SEND) && !pipe->context->running)
-        linger(pipe, linger_ns);
+        linger(pipe, code, text, linger_ns);
     di_pipe_unlink(pipe);
-    pipe->ops->close(pipe, code, text != NULL ? text : "");
+    pipe->ops->close(pipe, code, text);
 }
 
 void duct_pipe_close(struct duct_pipe *pipe)

@@ -118,6 +118,8 @@ static unsigned ready_without(struct di_reconnect *self, unsigned want)
         ready |= want & DI_READY_LEFT;
     if (self->now == NULL && nothing_kept(self))
         ready |= want & DI_READY_DRAINED;
+    if (self->now == NULL)
+        ready |= want & DI_READY_PARTED;
     return ready;
 }
 
@@ -324,6 +326,20 @@ static void stats(struct duct_pipe *pipe, struct duct_pipe_stats *all)
     all->lost_received = self->lost_in;
 }
 
+/* Of the present session's pipe: what comes of that is the end of this one. */
+static bool part(struct duct_pipe *pipe, uint32_t code, const char *text)
+{
+    struct di_reconnect *self = di_reconnect_of(pipe);
+    struct duct_pipe *inner = self->now != NULL ? self->now->pipe : NULL;
+
+    if (inner == NULL || inner->end != DUCT_OK || inner->ops->part == NULL || !nothing_kept(self))
+        return false;
+    di_reconnect_enter(self);
+    bool result = inner->ops->part(inner, code, text);
+    di_reconnect_leave(self);
+    return result;
+}
+
 #define OPS                                                                                       \
     .scheme = "reconnect", .loan = di_reconnect_loan, .loan_batch = di_reconnect_loan_batch,      \
     .send = di_reconnect_send, .recv = recv_one, .write = di_reconnect_write,                     \
@@ -332,7 +348,7 @@ static void stats(struct duct_pipe *pipe, struct duct_pipe_stats *all)
     .flush = di_reconnect_flush, .spin = spin, .ready = ready, .arm = arm, .disarm = disarm,      \
     .look = look, .change = change, .detach = di_reconnect_detach, .attach = di_reconnect_attach, \
     .adopted = di_reconnect_adopted, .split = split, .fd = fd, .set_waiting = set_waiting,        \
-    .info = info, .stats = stats, .close = di_reconnect_close
+    .info = info, .stats = stats, .part = part, .close = di_reconnect_close
 
 static const struct di_pipe_ops pulled_ops = {OPS, .pulled = true};
 static const struct di_pipe_ops other_ops = {OPS, .pulled = false};

@@ -34,7 +34,9 @@ enum {
     DI_READY_DRAINED =
         8, /* the peer has taken all that was sent. Where that is waited for and not blocking, it is by
                              close: nothing that arrives will be received any more */
-    DI_READY_LEFT = 16 /* nothing that was sent waits in this process */
+    DI_READY_LEFT = 16, /* nothing that was sent waits in this process */
+    DI_READY_PARTED =
+        32 /* the peer has answered part(), or will not any more. One that can is never ready, it ends */
 };
 
 /* What send, write, writev and their batches return instead of OK, when the message was taken but waits in this
@@ -125,6 +127,10 @@ struct di_pipe_ops {
     enum duct_err (*set_waiting)(struct duct_pipe *pipe, const struct duct_waiting *waiting);
     void (*info)(struct duct_pipe *pipe, struct duct_pipe_info *info);
     void (*stats)(struct duct_pipe *pipe, struct duct_pipe_stats *stats);
+
+    /* Tells the peer what close() will not tell it again, and goes on without it: what arrives is thrown away until it
+     * has heard, which is what DI_READY_PARTED waits for. False: there is nothing to wait for. NULL: never. */
+    bool (*part)(struct duct_pipe *pipe, uint32_t code, const char *text);
 
     /* Tells the peer, lets go of everything, and frees the pipe's memory with di_pipe_free() now or
      * when the last operation has completed. */

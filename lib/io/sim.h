@@ -52,6 +52,7 @@ struct di_sim_plan {
     int64_t silence_ns;   /* a cut connection ends with ETIMEDOUT after so long; 0: half a minute */
     int64_t stall_ns;
     int64_t step_max_ns; /* of a jump of the clock */
+    bool harsh;          /* what was received before a reset, and not read, is lost with it */
     bool edges;          /* a poll tells of what is new only, as epoll's */
     bool polls;          /* the loops cannot receive by themselves (DI_IO_CAN_TAKE) */
     bool unordered;      /* completions of one round come in any order */

@@ -91,6 +91,8 @@ static void die(struct sim_end *end)
     end->dead_at = SIM_NEVER;
     end->count = 0;
     end->coming = 0;
+    if (end->sim->plan.harsh && end->dead_of != ETIMEDOUT)
+        end->there = 0;
     if (end->fin == SIM_FIN_COMING)
         end->fin = SIM_FIN_NONE;
 }

@@ -105,6 +105,37 @@ void sim_play_both_linger(struct sim_world *world, const struct sim_scenario *se
     play_two(world, &(struct two){.dialer = say_and_linger, .listener = say_and_linger});
 }
 
+/* ---- Who closes is heard by one who is sending at that moment, though a reset would take the word with it ---- */
+
+static void say_and_part(struct sim_node *self, struct duct_pipe *pipe)
+{
+    say_some(self, pipe, SIM_DIALER, 3, 300);
+    int64_t begun = di_sim_now(self->world->sim);
+    sim_part(self, pipe, SIM_DIALER, 7, "that was all", 20 * DUCT_SECOND);
+    sim_within(self, begun, DUCT_SECOND, "parting from one who hears it");
+}
+
+static void chatter(struct sim_node *self, struct duct_pipe *pipe)
+{
+    enum duct_err err = DUCT_OK;
+
+    while (err == DUCT_OK || err == DUCT_EAGAIN) {
+        enum duct_err said = sim_say(self, pipe, SIM_LISTENER, SIM_WAY_COPY, 300, 0);
+        SIM_CHECK(self, said == DUCT_OK || said == DUCT_EAGAIN || said == DUCT_ECLOSED,
+                  "a send: %s", duct_err_text(said));
+        sim_pass(self, (int64_t)sim_any(self, 5) * DUCT_MILLISECOND);
+        err = sim_hear(self, pipe, SIM_LISTENER, SIM_WAY_LOAN, 0);
+    }
+    sim_mourn(self, pipe, SIM_LISTENER);
+}
+
+void sim_play_last_word(struct sim_world *world, const struct sim_scenario *self)
+{
+    (void)self;
+    play_two(world, &(struct two){.dialer = say_and_part, .listener = chatter});
+    sim_talks_check(world, false);
+}
+
 /* ---- Heartbeats: a line that is cut is found in time; a machine that slept is no dead one ---- */
 
 enum { MISSED = 3, BEAT_MS = 500 };

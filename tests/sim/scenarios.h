@@ -17,8 +17,8 @@ typedef void sim_scenario_play(struct sim_world *world, const struct sim_scenari
 sim_scenario_play sim_play_nobody, sim_play_both_full, sim_play_split, sim_play_move,
     sim_play_flood, sim_play_strangers;
 /* scenario_life.c */
-sim_scenario_play sim_play_drain_in_vain, sim_play_both_linger, sim_play_cut_found, sim_play_naps,
-    sim_play_pauses, sim_play_closed_within, sim_play_one_time;
+sim_scenario_play sim_play_drain_in_vain, sim_play_both_linger, sim_play_last_word,
+    sim_play_cut_found, sim_play_naps, sim_play_pauses, sim_play_closed_within, sim_play_one_time;
 
 extern const struct sim_scenario sim_scenarios[];
 extern const unsigned sim_scenario_count;

@@ -116,8 +116,8 @@ static void check_end(struct sim_world *world, const struct sim_talk *talk, enum
                   in->taken, in->accepted);
     } else if (!harm) {
         SIM_CHECK(&who,
-                  own->end == DUCT_EPEER && other->closed &&
-                      (world->cramped || (!other->quiet && !other->lingered)),
+                  own->end == DUCT_EPEER && other->closed && !other->lingered &&
+                      (world->cramped || !other->quiet),
                   "ended with %s, and no harm was done", duct_err_text(own->end));
     }
 }

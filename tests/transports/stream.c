@@ -2,10 +2,13 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <duct/duct.h>
@@ -270,6 +273,81 @@ Test(stream_frames, an_end_without_a_word_is_a_death)
     cr_assert_eq(duct_recv(raw.pipe, &msg, 5 * DUCT_SECOND), DUCT_OK);
     cr_assert_eq(duct_msg_release(&msg), DUCT_OK);
     cr_assert_eq(duct_recv(raw.pipe, &msg, 5 * DUCT_SECOND), DUCT_EPEER);
+    close_all();
+}
+
+/* ---- Good-bye ---- */
+
+/* The socket's end, after a good-bye or whatever else came before it. */
+static void hear_end(int fd)
+{
+    const struct timeval patience = {.tv_sec = 20};
+    unsigned char bytes[512];
+    ssize_t got;
+
+    cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
+    while ((got = recv(fd, bytes, sizeof(bytes), 0)) > 0)
+        continue;
+    cr_assert_eq(got, 0, "the end does not come");
+}
+
+static _Atomic bool has_hung_up;
+
+/* Hears the end, and goes on for a while: nothing of that may be answered with a reset. */
+static void *says_more_and_hangs_up(void *arg)
+{
+    const struct raw *raw = arg;
+    struct di_frame frame = frame_of(raw, 8);
+
+    hear_end(raw->fd);
+    for (frame.seq = 0; frame.seq < 100; frame.seq++)
+        say_frame(raw, &frame, 8);
+    has_hung_up = true;
+    close(raw->fd);
+    return NULL;
+}
+
+Test(stream_goodbye, who_lingers_listens_until_the_peer_hangs_up)
+{
+    pthread_t peer;
+
+    listen_with("");
+    struct raw raw = meet();
+    cr_assert_eq(pthread_create(&peer, NULL, says_more_and_hangs_up, &raw), 0);
+    duct_pipe_close_with(raw.pipe, 1, "enough", 20 * DUCT_SECOND);
+    cr_assert(has_hung_up);
+    cr_assert_eq(pthread_join(peer, NULL), 0);
+    close_all();
+}
+
+Test(stream_goodbye, a_peer_that_never_hangs_up_is_left_in_time)
+{
+    listen_with("");
+    struct raw raw = meet();
+    duct_pipe_close_with(raw.pipe, 1, "enough", 30 * DUCT_MILLISECOND);
+    hear_end(raw.fd);
+    close(raw.fd);
+    close_all();
+}
+
+Test(stream_goodbye, who_was_told_hangs_up_before_its_program_does)
+{
+    struct duct_msg msg;
+
+    listen_with("");
+    struct raw raw = meet();
+    struct di_frame frame = frame_of(&raw, 8);
+    frame.type = DI_FRAME_CLOSE;
+    frame.whole = 0;
+    unsigned char bytes[DI_WIRE_HEADER + DI_CLOSE_SIZE_MAX] = {0};
+    frame.size = (uint32_t)di_close_put(bytes + DI_WIRE_HEADER, 7, DUCT_ECLOSED, "enough");
+    di_wire_put(bytes, &frame);
+    say(raw.fd, bytes, DI_WIRE_HEADER + di_wire_padded(frame.size));
+    cr_assert_eq(duct_recv(raw.pipe, &msg, 5 * DUCT_SECOND), DUCT_ECLOSED);
+    hear_end(raw.fd);
+    cr_assert_eq(duct_write(raw.pipe, "x", 1, 0, 0), DUCT_ECLOSED);
+    duct_pipe_close_with(raw.pipe, 8, "", 20 * DUCT_SECOND);
+    close(raw.fd);
     close_all();
 }
 
