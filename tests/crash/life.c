@@ -24,7 +24,8 @@ enum duct_err life_open(const struct life *life, struct living *living)
     else
         scene_dial_url(life->scene, url, sizeof(url), life->scheme, SURVIVOR_NAME);
     size_t used = strlen(url);
-    snprintf(url + used, sizeof(url) - used, "?timeout=20s&handshake=60s&%s&%s", TALK_QUERY, life->query);
+    snprintf(url + used, sizeof(url) - used, "?timeout=20s&handshake=60s&%s&%s", TALK_QUERY,
+             life->query);
     if (!life->listens)
         return duct_dial(&living->pipe, url, &options);
     if ((err = duct_listen(&living->listener, url, &options)) != DUCT_OK)

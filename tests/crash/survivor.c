@@ -167,7 +167,8 @@ static enum duct_err meet(struct self *self, struct duct_pipe **pipe)
             return DUCT_ENOTFOUND; /* no port was told */
         scene_dial_url(self->scene, url, sizeof(url), self->config->scheme, VICTIM_NAME);
         size_t used = strlen(url);
-        snprintf(url + used, sizeof(url) - used, "?timeout=20s&handshake=60s&%s", self->config->query);
+        snprintf(url + used, sizeof(url) - used, "?timeout=20s&handshake=60s&%s",
+                 self->config->query);
         err = duct_dial(pipe, url, &options);
         CHECK(err == DUCT_OK || err == DUCT_EPEER || err == DUCT_ENOTFOUND);
         return err;
