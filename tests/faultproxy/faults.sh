@@ -9,15 +9,23 @@ proxy=$2
 head -c 300000 /dev/urandom >up
 head -c 200000 /dev/urandom >down
 
+# A listener that is there; 1: it has given up already, for want of a dialer in its time.
+listening() # options of duct
+{
+	timeout -k 5 60 "$program" listen $1 "uds://$work/target" <down >got.up 2>said.listen & listener=$!
+	while ! grep -q "00010000 .*$work/target\$" /proc/net/unix; do
+		kill -0 $listener 2>/dev/null || { wait $listener || true; return 1; }
+	done
+}
+
 # The listener, the proxy in front of it, the dialer; the files got.up and got.down, and $listened and $dialed.
 through() # options of duct, options of faultproxy...
 {
-	local words=$1 front dialer listener between i
+	local words=$1 front dialer listener between tries=0
 	shift
-	timeout -k 5 60 "$program" listen $words "uds://$work/target" <down >got.up 2>said.listen & listener=$!
-	for ((i = 0; ; i++)); do
-		! grep -q "00010000 .*$work/target\$" /proc/net/unix || break
-		[ $i -lt 20000 ] || die "the listener does not come: $(cat said.listen)"
+	# A busy machine may not look before it has.
+	until listening "$words"; do
+		[ $((++tries)) -lt 100 ] || die "the listener does not come: $(cat said.listen)"
 	done
 	mkfifo front
 	timeout -k 5 60 "$proxy" "$@" "$front_at" "$work/target" >front 2>said.proxy & between=$!
