@@ -61,7 +61,7 @@ static int survivor(void *user)
     kill(getpid(), SIGSTOP);
     with.io = setting->io;
     CHECK(duct_context_open(&options.context, &with) == DUCT_OK);
-    snprintf(url, sizeof(url), "shm://quiet?%s", setting->query);
+    snprintf(url, sizeof(url), "shm://quiet?handshake=60s&%s", setting->query);
     CHECK(duct_listen(&listener, url, &options) == DUCT_OK);
     CHECK(duct_accept(listener, &pipe, TALK_HUNG) == DUCT_OK);
     CHECK(duct_recv(pipe, &msg, TALK_HUNG) == DUCT_OK);

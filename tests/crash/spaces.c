@@ -55,8 +55,8 @@ static enum duct_err meet(enum duct_io io, bool listens, struct living *living)
     options.wait_for_listener = DUCT_YES;
     options.dial_ns = TALK_HUNG;
     if (!listens)
-        return duct_dial(&living->pipe, "shm://spaces?wait=park", &options);
-    err = duct_listen(&living->listener, "shm://spaces?wait=park", &options);
+        return duct_dial(&living->pipe, "shm://spaces?wait=park&handshake=60s", &options);
+    err = duct_listen(&living->listener, "shm://spaces?wait=park&handshake=60s", &options);
     return err == DUCT_OK ? duct_accept(living->listener, &living->pipe, TALK_HUNG) : err;
 }
 

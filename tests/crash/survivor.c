@@ -57,7 +57,7 @@ static int bystander(void *user)
     size_t size;
 
     (void)user;
-    if (duct_listen(&listener, "shm://bystander", NULL) != DUCT_OK ||
+    if (duct_listen(&listener, "shm://bystander?handshake=60s", NULL) != DUCT_OK ||
         duct_accept(listener, &pipe, TALK_HUNG) != DUCT_OK)
         return 1;
     while (duct_read(pipe, bytes, sizeof(bytes), &size, NULL, DUCT_FOREVER) == DUCT_OK) {
@@ -313,7 +313,7 @@ static void open_all(struct self *self)
     CHECK(duct_context_open(&self->context, &with) == DUCT_OK);
     options.context = self->context;
     options.wait_for_listener = DUCT_YES;
-    CHECK(duct_dial(&self->honest, "shm://bystander", &options) == DUCT_OK);
+    CHECK(duct_dial(&self->honest, "shm://bystander?timeout=20s", &options) == DUCT_OK);
     if (!self->config->listens)
         return;
     scene_listen_url(url, sizeof(url), self->config->scheme, SURVIVOR_NAME);

@@ -58,7 +58,8 @@ int main(int argc, char **argv)
     struct duct_msg msg;
 
     crash_world_open();
-    if (took == NULL || duct_listen(&listener, "shm://time?wait=park", NULL) != DUCT_OK)
+    if (took == NULL ||
+        duct_listen(&listener, "shm://time?wait=park&handshake=60s", NULL) != DUCT_OK)
         crash_fail("listen: %s", duct_err_detail());
     for (size_t i = 0; i < kills; i++) {
         pid_t child = crash_spawn(dies, at, NULL);
