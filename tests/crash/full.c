@@ -203,7 +203,7 @@ static enum duct_err dials_and_talks(void)
     enum duct_err err = duct_context_open(&options.context, NULL);
     if (err != DUCT_OK)
         return err;
-    snprintf(url, sizeof(url), "%s&timeout=20s&handshake=60s&%s", ordinary, TALK_QUERY);
+    snprintf(url, sizeof(url), "%s&timeout=20s&%s", ordinary, TALK_QUERY);
     if ((err = duct_dial(&pipe, url, &options)) == DUCT_OK)
         err = talk_short(pipe);
     duct_pipe_close(pipe);
