@@ -105,6 +105,11 @@ bool di_ring_knows(struct di_ring *ring, int opcode)
     return knows;
 }
 
+bool di_ring_refill(struct di_ring *ring)
+{
+    return io_uring_enter2((unsigned)ring->u.ring_fd, 0, 0, IORING_ENTER_GETEVENTS, NULL, 0) >= 0;
+}
+
 /*
  * The kernel's thread has what is queued, or is to be woken for it: what io_uring_enter is to be told, 0 for nothing.
  * Before it sleeps it says so in the flags, and looks at the tail once more; here the tail comes first, and then the

@@ -109,6 +109,17 @@ static inline bool di_ring_must_enter(const struct di_ring *ring)
     return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
 }
 
+/* Whether there are completions that found no room in the queue. */
+static inline bool di_ring_overflown(const struct di_ring *ring)
+{
+    /* relaxed: a hint to ask for them; they are taken through [cq] */
+    return (di_ring_relaxed(ring->u.sq.kflags) & IORING_SQ_CQ_OVERFLOW) != 0;
+}
+
+/* Has those put into the queue that have room there now, and submits nothing: so any thread may, but for a ring in which
+ * nothing happens unless its own thread enters. False: not so, or not now. */
+bool di_ring_refill(struct di_ring *ring);
+
 /* How many completions were ever taken; equal to the tail when there is none. */
 static inline unsigned di_ring_taken(const struct di_ring *ring)
 {

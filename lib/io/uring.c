@@ -172,6 +172,7 @@ static void uring_submit(struct di_io *io, struct di_io_op *op)
         di_uring_submit_any(u, op);
     else
         di_uring_queue(u, op);
+    di_uring_harvest_rest(u);
 }
 
 /* False if there is no room: a later request may fare better. */
@@ -202,6 +203,7 @@ static void uring_cancel(struct di_io *io, struct di_io_op *op)
         op->canceling = di_uring_queue_cancel(u, op);
         u->put_off = PUT_OFF_MAX; /* somebody waits to let go of a descriptor */
     }
+    di_uring_harvest_rest(u);
 }
 
 static void uring_forget(struct di_io *io, struct di_io_op *op)
@@ -377,6 +379,7 @@ static enum duct_err uring_wait(struct di_io *io, int64_t deadline)
     if (u->epoll != NULL)
         return di_io_wait(u->epoll, deadline);
     enum duct_err err = collect(u, deadline);
+    di_uring_harvest_rest(u);
     if (di_ring_queued(&u->ring) > 0)
         di_uring_drop_calls(u);
     bool woken = u->woken;

@@ -169,6 +169,9 @@ enum duct_err di_uring_flush(struct uring *u) DUCT_NODISCARD;
 /* Moves completions to due; no system call, and nobody is called. */
 void di_uring_harvest(struct uring *u);
 
+/* And those that the queue had no room for: the end of every call that may have made so many. */
+void di_uring_harvest_rest(struct uring *u);
+
 /* Sleeps, until the deadline or the next timer at most, and lets the kernel take what is queued. */
 enum duct_err di_uring_enter(struct uring *u, int64_t deadline) DUCT_NODISCARD;
 

@@ -137,6 +137,7 @@ enum duct_err di_uring_adopt(struct di_io *io)
     if (u->buffers != NULL)
         di_uring_buffers_seal(u->buffers, &u->ring);
     di_uring_harvest(u);
+    di_uring_harvest_rest(u);
     u->recalling = false;
     di_list_splice(&u->recalled, &u->flying);
     di_uring_give_up_any(u);

@@ -85,6 +85,8 @@ static void land_bytes(struct uring *u, struct di_io_op *op, const struct io_uri
         buffer = NULL;
     } else if (result == -ENOBUFS) {
         u->buffers->starved = true;
+    } else if (u->recalling && result == -EFAULT) {
+        /* Sealed (di_uring_buffers_seal): the bytes are in the socket still. */
     } else if (result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
         di_received(&u->receptions, op, result, NULL);
     }
@@ -235,6 +237,7 @@ void di_uring_fetch(struct uring *u)
         (void)ignored;
     }
     di_uring_harvest(u);
+    di_uring_harvest_rest(u);
 }
 
 /* Nothing is left to the kernel where it has something for us, or was not told yet. */

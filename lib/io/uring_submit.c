@@ -33,6 +33,17 @@ enum duct_err di_uring_flush(struct uring *u)
     return err;
 }
 
+/*
+ * Another thread that adopts the loop finds what is in the queue; what is not, only this thread can have put there, where
+ * the ring is of the fastest kind. It ends: what completes again and again by itself is given no buffers meanwhile, and a
+ * listener has no more connections than there may be descriptors.
+ */
+void di_uring_harvest_rest(struct uring *u)
+{
+    while (di_ring_overflown(&u->ring) && di_ring_refill(&u->ring))
+        di_uring_harvest(u);
+}
+
 struct io_uring_sqe *di_uring_next_entry(struct uring *u)
 {
     struct io_uring_sqe *sqe = di_ring_next(&u->ring);
