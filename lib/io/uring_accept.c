@@ -40,8 +40,8 @@ void di_uring_land_accept(struct uring *u, struct di_io_op *op, int result)
     }
     if (result == -ECANCELED)
         return;
-    op->watching =
-        !watched; /* what would not go on is watched, and tried again when somebody came */
+    /* What would not go on is watched, and tried again when somebody came. */
+    op->watching = !watched;
     if (!watched || !waits)
         return;
     op->error = result < 0 ? -result : 0;
