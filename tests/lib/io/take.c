@@ -4,40 +4,7 @@
 #include <pthread.h>
 #include <sys/socket.h>
 
-#include "tests/lib/io/suite.h"
-
-static void stream_pair(int fds[2])
-{
-    if (suite_io->backend == &di_io_sim)
-        di_sim_pair(suite_io, fds);
-    else
-        cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-}
-
-static void close_end(int fd)
-{
-    if (fd < SIM_FIRST)
-        close(fd);
-    else
-        di_io_close_socket(suite_io, fd);
-}
-
-/* The other side, which has no loop. */
-static void put_bytes(int fd, const void *bytes, size_t size)
-{
-    const struct iovec piece = {(void *)(uintptr_t)bytes, size};
-    cr_assert_eq(fd < SIM_FIRST ? send(fd, bytes, size, MSG_DONTWAIT)
-                                : di_io_try_send(suite_io, fd, &piece, 1),
-                 (ssize_t)size);
-}
-
-static struct probe any_probe(int fd)
-{
-    if ((suite_io->can & DI_IO_CAN_TAKE) == 0)
-        cr_skip_test("this kernel cannot choose the buffers");
-    return (struct probe){
-        .op = {.done = probe_done, .kind = DI_IO_RECV_ANY, .fd = fd, .events = POLLIN | POLLRDHUP}};
-}
+#include "tests/lib/io/take.h"
 
 /* What is there to take now, as text; "" if nothing. */
 static const char *taken(struct di_io *io, struct probe *p)
@@ -56,48 +23,9 @@ static const char *taken(struct di_io *io, struct probe *p)
     return text;
 }
 
-/* Waits until there is something to take, or the loop says that it is over. */
-static int64_t take(struct di_io *io, struct probe *p, struct di_buffer **buffer)
-{
-    int64_t got;
-    while ((got = di_io_take(io, &p->op, buffer)) == -EAGAIN) {
-        if (!p->op.in_flight)
-            di_io_submit(io, &p->op);
-        cr_assert_eq(di_io_wait(io, INT64_MAX), DUCT_OK);
-    }
-    return got;
-}
-
-static size_t take_some(struct di_io *io, struct probe *p)
-{
-    struct di_buffer *buffer = NULL;
-    int64_t got = take(io, p, &buffer);
-    cr_assert_gt(got, 0);
-    di_buffer_release(buffer);
-    return (size_t)got;
-}
-
 static void take_so_many(struct di_io *io, struct probe *p, size_t size)
 {
     cr_assert_eq(take_some(io, p), size);
-}
-
-/* Submits and cancels until nothing is received beneath it; what comes meanwhile is counted. */
-static size_t stop(struct di_io *io, struct probe *p)
-{
-    struct di_buffer *buffer = NULL;
-    size_t size = 0;
-    while (p->op.in_flight || di_io_receiving(&p->op)) {
-        if (!p->op.in_flight)
-            di_io_submit(io, &p->op);
-        di_io_cancel(io, &p->op);
-        cr_assert_eq(di_io_wait(io, INT64_MAX), DUCT_OK);
-        while (di_io_receiving(&p->op) && di_io_take(io, &p->op, &buffer) > 0) {
-            size += buffer->size;
-            di_buffer_release(buffer);
-        }
-    }
-    return size;
 }
 
 /* An operation that was forgotten and begins a new life has nothing of the last. */
@@ -410,93 +338,6 @@ EACH_BACKEND(bytes_go_along_to_the_next_thread)
         stop(*loop, &h.p);
         di_io_forget(*loop, &h.p.op);
     }
-}
-
-/* More completions than any ring's queue holds, those of the bytes behind all others. */
-enum { CROWD = 700 };
-
-struct crowd {
-    struct handed h;
-    int event;
-    int fds[CROWD];
-    struct probe polls[CROWD], word;
-};
-
-static void submit_crowd(struct crowd *c, int from, int to)
-{
-    for (int i = from; i < to; i++) {
-        c->fds[i] = dup(c->event);
-        c->polls[i] = poll_probe(c->fds[i], POLLIN);
-        di_io_submit(c->h.io, &c->polls[i].op);
-    }
-}
-
-/* They complete as they are submitted, the bytes behind most of them. */
-static void *leave_what_was_ready(void *arg)
-{
-    struct crowd *c = arg;
-    cr_assert_eq(di_io_adopt(c->h.io), DUCT_OK);
-    raise_fd(c->event);
-    put_bytes(c->h.fd, "bytes", 5);
-    submit_crowd(c, 0, CROWD - 100);
-    di_io_submit(c->h.io, &c->h.p.op);
-    submit_crowd(c, CROWD - 100, CROWD);
-    return NULL;
-}
-
-/* They complete while the thread does something else, in the ring of a loop that has waited for a word. */
-static void *leave_what_came(void *arg)
-{
-    static _Atomic uint32_t at;
-    struct crowd *c = arg;
-    struct di_io *io = c->h.io;
-    cr_assert_eq(di_io_adopt(io), DUCT_OK);
-    c->word = word_probe(&at, 0);
-    if ((io->can & DI_IO_CAN_WORD) != 0)
-        di_io_submit(io, &c->word.op);
-    submit_crowd(c, 0, CROWD);
-    di_io_submit(io, &c->h.p.op);
-    while (di_io_wait(io, 0) == DUCT_OK)
-        continue;
-    raise_fd(c->event);
-    put_bytes(c->h.fd, "bytes", 5);
-    return NULL;
-}
-
-static void adopt_a_crowd(struct di_io **loop, void *(*leave)(void *))
-{
-    int fds[2];
-    stream_pair(fds);
-    struct crowd *c = calloc(1, sizeof *c);
-    *c = (struct crowd){.h = {.io = *loop, .p = any_probe(fds[0]), .fd = fds[1]},
-                        .event = event_fd()};
-    pthread_t thread;
-    pthread_create(&thread, NULL, leave, c);
-    pthread_join(thread, NULL);
-    cr_assert_eq(di_io_adopt(*loop), DUCT_OK);
-    cr_assert_eq(take_some(*loop, &c->h.p), 5);
-    stop(*loop, &c->h.p);
-    for (int i = 0; i < CROWD; i++) {
-        while (c->polls[i].count == 0)
-            cr_assert_eq(di_io_wait(*loop, INT64_MAX), DUCT_OK);
-    }
-    end(loop);
-    for (int i = 0; i < CROWD; i++) {
-        cr_assert_eq(c->polls[i].count, 1);
-        close(c->fds[i]);
-    }
-    close(c->event);
-    free(c);
-}
-
-EACH_BACKEND(bytes_behind_a_crowd_that_was_ready_go_along)
-{
-    adopt_a_crowd(loop, leave_what_was_ready);
-}
-
-EACH_BACKEND(bytes_behind_a_crowd_that_came_go_along)
-{
-    adopt_a_crowd(loop, leave_what_came);
 }
 
 /* An exported loop goes on with what its ring had received. */
