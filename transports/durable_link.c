@@ -127,8 +127,7 @@ void durable_set_state(struct durable_pipe *self, enum duct_state state, enum du
     self->pipe.state = state;
     self->pipe.state_why = why;
     self->close_told = why == DUCT_ECLOSED ? durable_peer_finished(self) : 0;
-    self->pipe.pending |= DI_PENDING_STATE;
-    di_pipe_activate(&self->pipe);
+    di_pipe_changed(&self->pipe);
 }
 
 /* Why there is no peer: one that closed in order left word of it, however the link ended. */

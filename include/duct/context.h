@@ -104,9 +104,11 @@ DUCT_API void duct_context_wake(struct duct_context *context);
 /*
  * A descriptor for a foreign event loop: readable (level-triggered) exactly while duct_context_wait()
  * with a timeout of 0 would do something: it starts readable, and becomes unreadable only when such a
- * call, or a receive, found everything empty. It belongs to the context: do not read, write or close
- * it. A thread with a context on io_uring may see an epoll_wait() of its own return EINTR without a signal,
- * when the kernel has news for that context: ask again. Owner thread.
+ * call, or a receive, found everything empty. A change of state of a pipe that goes on without its peer keeps
+ * it readable until it was reported: a program that only receives leaves DUCT_WATCH_STATE out of
+ * duct_pipe_watch(). It belongs to the context: do not read, write or close it. A thread with a context on
+ * io_uring may see an epoll_wait() of its own return EINTR without a signal, when the kernel has news for that
+ * context: ask again. Owner thread.
  */
 DUCT_API enum duct_err duct_context_fd(struct duct_context *context, int *fd) DUCT_NODISCARD;
 

@@ -40,7 +40,7 @@ static void report_changes(struct round *round, struct duct_pipe *pipe)
         enum duct_err why = pipe->end != DUCT_OK ? pipe->end : pipe->state_why;
         bool more = pipe->ops->change != NULL && pipe->ops->change(pipe, &state, &why);
         if (!more)
-            pipe->pending &= ~(uint32_t)DI_PENDING_STATE;
+            pipe->pending &= ~(uint32_t)(DI_PENDING_STATE | DI_PENDING_CHANGE);
         if (pipe->watch & DUCT_WATCH_STATE)
             round->events[round->count++] = (struct duct_event){.type = DUCT_EVENT_STATE,
                                                                 .state = state,
@@ -113,11 +113,11 @@ static void report_pipe(struct round *round, struct duct_pipe *pipe)
     }
     enum duct_err err = DUCT_OK;
     if (ready == 0 && (ready = pipe->ops->arm(pipe, want, false, &err)) == 0 && err == DUCT_OK &&
-        pipe->end == DUCT_OK) {
+        pipe->end == DUCT_OK && !di_pipe_has_news(pipe)) {
         di_list_remove(&pipe->active);
         return;
     }
-    if (pipe->end != DUCT_OK) {
+    if (pipe->end != DUCT_OK || di_pipe_has_news(pipe)) {
         /* Found just now, by looking: its news come in their order. */
         report_pipe(round, pipe);
         return;

@@ -118,6 +118,12 @@ void di_pipe_activate_outer(struct duct_pipe *pipe)
     di_pipe_activate(pipe->outer);
 }
 
+void di_pipe_changed(struct duct_pipe *pipe)
+{
+    pipe->pending |= DI_PENDING_STATE | DI_PENDING_CHANGE;
+    di_pipe_activate(pipe);
+}
+
 void di_pipe_end_quietly(struct duct_pipe *pipe, enum duct_err why)
 {
     pipe->end = why;

@@ -21,8 +21,8 @@
 
 enum { DI_CAN_SEND = 1, DI_CAN_RECV = 2 };
 
-/* Events to be reported once. */
-enum { DI_PENDING_STATE = 1, DI_PENDING_END = 2 };
+/* Events to be reported once. CHANGE: a state that the pipe did not have from the beginning. */
+enum { DI_PENDING_STATE = 1, DI_PENDING_END = 2, DI_PENDING_CHANGE = 4 };
 
 /* What auto:// chose, how often so far, and why the last time; all zero for other addresses. */
 struct di_choice {
@@ -86,6 +86,15 @@ void di_pipe_chosen(struct duct_pipe *pipe, bool shared, const char *why);
 
 /* The pipe has ended; the first reason stands. Called by the transport, in the context's thread. */
 void di_pipe_end(struct duct_pipe *pipe, enum duct_err why);
+
+/* The state is another one now: an event, which the pipe stays active for until it was reported. */
+void di_pipe_changed(struct duct_pipe *pipe);
+
+/* Whether there is such an event that the program wants to have. */
+static inline bool di_pipe_has_news(const struct duct_pipe *pipe)
+{
+    return (pipe->pending & DI_PENDING_CHANGE) && (pipe->watch & DUCT_WATCH_STATE);
+}
 
 /* As di_pipe_end(), of the pipe that the program holds, where that was said of its inner one. */
 void di_pipe_end_quietly(struct duct_pipe *pipe, enum duct_err why);

@@ -29,8 +29,7 @@ static void note_change(struct di_reconnect *self)
         self->change_count++;
     else
         self->change_first = (self->change_first + 1) % DI_RECONNECT_CHANGES;
-    self->pipe.pending |= DI_PENDING_STATE;
-    di_pipe_activate(&self->pipe);
+    di_pipe_changed(&self->pipe);
     di_io_wake(self->pipe.context->io);
 }
 
@@ -339,6 +338,8 @@ static void begin(struct di_reconnect *self, const struct di_options *options, i
     note_change(self);
     di_session_connected(&self->session, di_io_now(self->pipe.context->io));
     note_change(self);
+    /* Every pipe begins so: who only receives need not ask for it. */
+    self->pipe.pending &= ~(uint32_t)DI_PENDING_CHANGE;
 }
 
 enum duct_err di_reconnect_open(struct duct_pipe **outer, struct duct_pipe *made,

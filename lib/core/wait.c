@@ -92,9 +92,10 @@ static enum duct_err poll_only(struct duct_pipe *pipe, unsigned want, di_try_fn 
         if (err != DUCT_OK && err != DUCT_EAGAIN)
             return err;
         err = DUCT_OK;
-        /* Only if there is nothing else to report of it either. */
+        /* Only if there is nothing else to report of it either, and it has not lost its peer just now. */
         if (pipe->end == DUCT_OK &&
-            pipe->ops->arm(pipe, want | di_pipe_wanted(pipe), false, &err) == 0 && err == DUCT_OK)
+            pipe->ops->arm(pipe, want | di_pipe_wanted(pipe), false, &err) == 0 && err == DUCT_OK &&
+            pipe->end == DUCT_OK && !di_pipe_has_news(pipe))
             di_list_remove(&pipe->active);
         di_context_signal(context);
         if (err != DUCT_OK)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <poll.h>
 #include <pthread.h>
 
 #include "tests/conformance/generations.h"
@@ -134,6 +135,39 @@ static void calls_wait(struct side *s)
 }
 
 CONFORMS_PROCESS(reconnect_waits, 0, BARE, "", calls_wait, there_once)
+
+/* ---- A receive that finds a change does not keep it to itself ---- */
+
+static void change_behind_a_receive(struct side *s)
+{
+    struct pollfd ask = {.events = POLLIN};
+    struct duct_event events[8];
+    struct duct_msg msg;
+    bool told = false;
+    size_t count;
+
+    dial_with(s, QUICK);
+    OK(s, duct_context_fd(s->context, &ask.fd));
+    while (duct_context_wait(s->context, events, 8, &count, 0) == DUCT_OK)
+        continue;
+    tell(s);
+    /* Every round but the first follows an attempt, which is a change as well. */
+    for (unsigned round = 0; round < 20 && !told; round++) {
+        CHECK(s, poll(&ask, 1, (int)(SOON / DUCT_MILLISECOND)) == 1);
+        GIVES(s, duct_recv(s->pipe, &msg, 0), DUCT_EAGAIN);
+        if (duct_context_wait(s->context, events, 8, &count, 0) != DUCT_OK)
+            continue;
+        for (size_t i = 0; i < count; i++)
+            told |= events[i].type == DUCT_EVENT_STATE &&
+                    events[i].state == DUCT_STATE_DISCONNECTED && events[i].err == DUCT_EPEER;
+    }
+    CHECK(s, told);
+    duct_pipe_close(s->pipe);
+    tell(s);
+}
+
+CONFORMS_PROCESS(reconnect_change_behind_a_receive, 0, BARE, "", change_behind_a_receive,
+                 there_once)
 
 /* ---- With one they are kept, in order ---- */
 
