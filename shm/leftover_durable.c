@@ -263,9 +263,8 @@ static enum duct_err remove_durable(struct di_found *found, bool discard)
         err = di_fail(DUCT_ENOTFOUND, "%s is gone already", found->about.name);
     if (err == DUCT_OK && (err = lock_files(found, &files)) == DUCT_OK) {
         judge(found, &files);
-        if (found->about.state != DUCT_LEFTOVER_EMPTY &&
-            !(discard && (found->about.state == DUCT_LEFTOVER_FULL ||
-                          found->about.state == DUCT_LEFTOVER_DAMAGED)))
+        /* Under the locks it is empty, full or damaged. */
+        if (found->about.state != DUCT_LEFTOVER_EMPTY && !discard)
             err = di_fail(DUCT_EINVAL, "%s is kept: %s", found->about.name, found->reason);
     }
     if (err == DUCT_OK)

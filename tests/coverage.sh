@@ -13,7 +13,7 @@ report=/dev/stdout
 kind=branch
 least=95
 what='shm/(ring|returns|pool|receiver|sender|liveness|durable|leftover)[a-z_]*\.[ch]'
-tests=(-LE model -E '^(tidy|mutants|sim)_|^hostile_layout')
+tests=(-LE model -E '^(tidy|mutants|sim)_|^hostile_layout|^fail_janitor$')
 targets=()
 
 while [ $# -gt 0 ]; do
@@ -40,6 +40,11 @@ find "$tree" -name '*.gcda' -delete
 # What a process that another one kills had passed is missing here (tests/coverage.h): never too much.
 red=0
 ctest --test-dir "$tree" -j2 "${tests[@]}" "$@" >"$tree.ctest" 2>&1 || red=1
+if [ "$kind" = branch ]; then
+	# Last, when there are files for its counts: part of it has no rights to make any.
+	find "$tree" -name '*.gcda' -exec chmod a+rw {} +
+	ctest --test-dir "$tree" -R '^fail_janitor$' >>"$tree.ctest" 2>&1 || red=1
+fi
 sed -n -E '/^[0-9]+% tests passed/p; /^The following tests FAILED/,/^Errors/p' "$tree.ctest"
 excluded=(--exclude-unreachable-branches --exclude-throw-branches)
 gcovr --root . --object-directory "$tree" "$tree" --filter "$what" "${excluded[@]}" --json-summary "$tree.json" >/dev/null

@@ -99,6 +99,45 @@ static void run(enum duct_io io)
     duct_context_close(options.context);
 }
 
+/* ---- [refs], with nothing else that orders the two ---- */
+
+static _Atomic bool is_closed;
+
+static void *releases_late(void *msg)
+{
+    while (!atomic_load_explicit(&is_closed, memory_order_relaxed))
+        sched_yield();
+    MUST(duct_msg_release(msg) == DUCT_OK);
+    return NULL;
+}
+
+/* The owner has closed; whoever releases the last message lets go of the files. */
+static void last_one(enum duct_io io)
+{
+    struct duct_options options = DUCT_OPTIONS_INIT;
+    struct duct_listener *listener;
+    struct duct_pipe *sender, *pipe;
+    struct duct_msg msg;
+    pthread_t thread;
+
+    options.context = context_on(io);
+    MUST(duct_dial(&sender, url, &options) == DUCT_OK);
+    for (unsigned i = 0; i < 10; i++) {
+        MUST(duct_write(sender, "x", 1, 0, SOON) == DUCT_OK);
+        MUST(duct_listen(&listener, url, &options) == DUCT_OK);
+        MUST(duct_accept(listener, &pipe, SOON) == DUCT_OK);
+        duct_listener_close(listener);
+        MUST(duct_recv(pipe, &msg, SOON) == DUCT_OK);
+        atomic_store_explicit(&is_closed, false, memory_order_relaxed);
+        MUST(pthread_create(&thread, NULL, releases_late, &msg) == 0);
+        duct_pipe_close(pipe);
+        atomic_store_explicit(&is_closed, true, memory_order_relaxed);
+        MUST(pthread_join(thread, NULL) == 0);
+    }
+    duct_pipe_close(sender);
+    duct_context_close(options.context);
+}
+
 int main(void)
 {
     char directory[32], command[64];
@@ -108,6 +147,8 @@ int main(void)
              directory);
     run(DUCT_IO_EPOLL);
     run(DUCT_IO_AUTO);
+    last_one(DUCT_IO_EPOLL);
+    last_one(DUCT_IO_AUTO);
     snprintf(command, sizeof(command), "rm -rf %s", directory);
     return system(command);
 }

@@ -2,6 +2,7 @@
 #ifndef TESTS_FAIL_FAIL_H
 #define TESTS_FAIL_FAIL_H
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -25,6 +26,9 @@ const char *fail_what(void);
 
 /* Blocks of memory that were taken and not given back since the program began. */
 long fail_blocks(void);
+
+/* Set: it seems that this is no container, whose processes are not all that there are. */
+extern bool fail_outermost;
 
 /* What must hold whatever failed. */
 #define FAIL_CHECK(condition)                                                                      \

@@ -130,12 +130,27 @@ int __wrap_fcntl(int fd, int command, ...)
     return fail_now("fcntl", locking) ? -1 : __real_fcntl(fd, command, argument);
 }
 
+/* As of the kernel's include/linux/proc_ns.h: where processes are that are in no container. */
+#define OUTERMOST 0xEFFFFFFCu
+
+bool fail_outermost;
+
+int __real_stat(const char *path, struct stat *status);
+int __wrap_stat(const char *path, struct stat *status);
+int __wrap_stat(const char *path, struct stat *status)
+{
+    if (fail_now("stat", looking) || __real_stat(path, status) != 0)
+        return -1;
+    if (fail_outermost && strcmp(path, "/proc/self/ns/pid") == 0)
+        status->st_ino = OUTERMOST;
+    return 0;
+}
+
 FAILS(DIR *, opendir, (const char *path), (path), opening, NULL)
 FAILS(DIR *, fdopendir, (int fd), (fd), memory, NULL)
 FAILS(struct dirent *, readdir, (DIR * stream), (stream), reading, NULL)
 FAILS(FILE *, fopen, (const char *path, const char *mode), (path, mode), opening, NULL)
 FAILS(FILE *, fdopen, (int fd, const char *mode), (fd, mode), memory, NULL)
-FAILS(int, stat, (const char *path, struct stat *status), (path, status), looking, -1)
 FAILS(int, fstat, (int fd, struct stat *status), (fd, status), looking, -1)
 FAILS(int, fstatat, (int directory, const char *path, struct stat *status, int flags),
       (directory, path, status, flags), looking, -1)

@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/shm.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +15,7 @@
 #include "tests/crash/space.h"
 #include "tests/descriptors.h"
 #include "tests/fail/fail.h"
+#include "tests/fail/machine.h"
 #include "tests/race/lane.h"
 #include "tests/shm/leftover_kit.h"
 
@@ -41,121 +38,62 @@ static int attached = -1;
 
 enum { STRANGER = 4242 };
 
-/* ---- The machine ---- */
+/* ---- What lies there ---- */
 
-static void mount_over(const char *type, const char *path)
+/* The places where somebody looks; all else is what plants leave. */
+static void make_places(void)
 {
-    if (mount(type, path, type, 0, NULL) == 0)
-        return;
-    fprintf(stderr, "not allowed here: mounting %s on %s: %s\n", type, path, strerror(errno));
-    exit(77);
-}
-
-static void make_directory(const char *path, mode_t mode)
-{
-    MUST(mkdir(path, mode) == 0 || errno == EEXIST);
-    MUST(chmod(path, mode) == 0);
-}
-
-/* Becomes the first process of a machine with nothing in it. The first one of a namespace is a child. */
-static void enter_machine(void)
-{
-    int status;
-
-    space_enter(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWPID);
-    pid_t pid = fork();
-    MUST(pid >= 0);
-    if (pid > 0) {
-        MUST(waitpid(pid, &status, 0) == pid);
-        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1); /* see main() */
-    }
-    space_own_mounts();
-    mount_over("proc", "/proc");
-    mount_over("tmpfs", "/tmp");
-    mount_over("tmpfs", "/dev/shm");
-    mount_over("tmpfs", "/run");
-    MUST(chmod("/tmp", 01777) == 0 && chmod("/dev/shm", 01777) == 0);
-    make_directory("/run/user", 0755);
+    machine_directory("/run/user", 0755);
     snprintf(home, sizeof(home), "/run/user/%u", (unsigned)geteuid());
-    make_directory(home, 0700);
+    machine_directory(home, 0700);
     strcat(home, "/duct");
-    make_directory(home, 0700);
+    machine_directory(home, 0700);
     snprintf(temporary, sizeof(temporary), "/tmp/duct-%u", (unsigned)geteuid());
-    make_directory(temporary, 0700);
+    machine_directory(temporary, 0700);
     snprintf(durable.path, sizeof(durable.path), "/dev/shm/duct-%u", (unsigned)geteuid());
-    make_directory(durable.path, 0700);
+    machine_directory(durable.path, 0700);
     MUST(di_durable_dir_open(&durable.dir, durable.path, geteuid(), false) == DUCT_OK);
     MUST(unsetenv("XDG_RUNTIME_DIR") == 0);
 }
 
-/* ---- What lies there ---- */
-
-static const char *path_of(const char *directory, const char *name)
-{
-    static char path[160];
-
-    snprintf(path, sizeof(path), "%s/%s", directory, name);
-    return path;
-}
-
-static void leave_file(const char *directory, const char *name, const char *text, uid_t owner)
-{
-    int fd = open(path_of(directory, name), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-
-    MUST(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-    MUST(owner == geteuid() || fchown(fd, owner, owner) == 0);
-    close(fd);
-}
-
-/* What a killed listener leaves. */
-static void leave_socket(const char *directory, const char *name, bool with_lock)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    char lock[32];
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-    MUST(snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", directory, name) > 0);
-    MUST(bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0);
-    close(fd);
-    snprintf(lock, sizeof(lock), "%s.lock", name);
-    if (with_lock)
-        leave_file(directory, lock, "", geteuid());
-}
-
 static void plant(void)
 {
-    leave_socket(home, "dead", true);
-    leave_socket(home, "bare", false);
-    leave_file(home, "half.lock", "", geteuid());
-    leave_socket(temporary, "dead", true);
+    machine_socket(home, "dead", true);
+    machine_socket(home, "bare", false);
+    machine_file(home, "half.lock", "", geteuid());
+    machine_socket(temporary, "dead", true);
     kit_durable(&durable, "full", 3, 1);
     kit_durable(&durable, "empty", 3, 3);
     kit_end(&durable, "alone", DI_END_LISTEN, 2);
-    leave_file(durable.path, "bad.listen", "something", geteuid());
-    leave_file("/dev/shm", "one", "something", geteuid());
-    leave_file("/dev/shm", "sem.two", "something", geteuid());
-    make_directory("/dev/shm/qb-1-2-3-x", 0700);
-    leave_file("/dev/shm/qb-1-2-3-x", "qb-event", "something", geteuid());
+    machine_file(durable.path, "bad.listen", "something", geteuid());
+    machine_file("/dev/shm", "one", "something", geteuid());
+    machine_file("/dev/shm", "sem.two", "something", geteuid());
+    machine_directory("/dev/shm/qb-1-2-3-x", 0700);
+    machine_file("/dev/shm/qb-1-2-3-x", "qb-event", "something", geteuid());
+    machine_file("/dev/shm/a", "of_another", "something", geteuid());
     MUST(shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600) >= 0);
 }
 
-/* Another process that has what this one has, as a database would; and one that is dead, and not waited for. Both
- * end with the machine. */
+/* Others that have what this one has, one as a database would; and one that is dead, and not waited for. All end with
+ * the machine. */
 static void start_others(void)
 {
     int ready[2];
     char byte;
 
     MUST(pipe2(ready, O_CLOEXEC) == 0);
-    pid_t holder = fork();
-    MUST(holder >= 0);
-    if (holder == 0) {
-        MUST(prctl(PR_SET_NAME, "postgres") == 0 && shmat(attached, NULL, 0) != (void *)-1);
-        MUST(write(ready[1], "", 1) == 1);
-        pause();
-        _exit(0);
+    for (unsigned i = 0; i < 3; i++) {
+        pid_t holder = fork();
+        MUST(holder >= 0);
+        if (holder == 0) {
+            MUST(prctl(PR_SET_NAME, i == 0 ? "postgres" : "other") == 0);
+            MUST(i > 0 || shmat(attached, NULL, 0) != (void *)-1);
+            MUST(write(ready[1], "", 1) == 1);
+            pause();
+            _exit(0);
+        }
+        MUST(read(ready[0], &byte, 1) == 1);
     }
-    MUST(read(ready[0], &byte, 1) == 1);
     close(ready[0]);
     close(ready[1]);
     pid_t dead = fork();
@@ -168,60 +106,56 @@ static void start_others(void)
 /* What somebody has, or is not duct's to judge. */
 static void plant_for_good(void)
 {
-    MUST(di_names_bind(&alive, path_of(home, "alive"), false, 8) == DUCT_OK);
-    MUST(symlink("alive", path_of(home, "soft")) == 0);
-    make_directory(path_of(home, "folder"), 0700);
-    leave_file("/dev/shm", "held", "something", geteuid());
+    MUST(di_names_bind(&alive, machine_path(home, "alive"), false, 8) == DUCT_OK);
+    MUST(symlink("alive", machine_path(home, "soft")) == 0);
+    machine_directory(machine_path(home, "folder"), 0700);
+    machine_file("/dev/shm", "held", "something", geteuid());
     int held = open("/dev/shm/held", O_RDONLY | O_CLOEXEC);
     MUST(held >= 0 && mmap(NULL, 1, PROT_READ, MAP_SHARED, held, 0) != MAP_FAILED);
     attached = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
     MUST(attached >= 0 && shmat(attached, NULL, 0) != (void *)-1);
     start_others();
     /* Deeper than anybody looks, and directories that only look like ours. */
-    make_directory("/dev/shm/a", 0755);
-    make_directory("/dev/shm/a/b", 0755);
-    make_directory("/dev/shm/a/b/c", 0755);
-    make_directory("/dev/shm/a/b/c/d", 0755);
-    leave_file("/dev/shm/a/b/c/d", "deep", "something", geteuid());
-    make_directory("/dev/shm/closed", 0700);
-    make_directory("/tmp/duct-1x", 0700);
-    make_directory("/tmp/duct-x", 0700);
-    make_directory("/tmp/duct-99999999999999999999999", 0700);
-    make_directory("/run/user/4294967295", 0700);
+    machine_directory("/dev/shm/a", 0755);
+    machine_directory("/dev/shm/a/b", 0755);
+    machine_directory("/dev/shm/a/b/c", 0755);
+    machine_directory("/dev/shm/a/b/c/d", 0755);
+    machine_file("/dev/shm/a/b/c/d", "deep", "something", geteuid());
+    machine_directory("/dev/shm/closed", 0700);
+    machine_directory("/tmp/duct-1x", 0700);
+    machine_directory("/tmp/duct-x", 0700);
+    machine_directory("/tmp/duct-99999999999999999999999", 0700);
+    machine_directory("/run/user/4294967295", 0700);
     /* Another user's: as root, looked into like one's own. */
     if (geteuid() == 0) {
-        make_directory("/tmp/duct-4242", 0700);
+        machine_directory("/tmp/duct-4242", 0700);
         MUST(chown("/tmp/duct-4242", STRANGER, STRANGER) == 0);
-        leave_file("/tmp/duct-4242", "theirs.lock", "", STRANGER);
-        leave_file("/dev/shm", "theirs", "something", STRANGER);
+        machine_file("/tmp/duct-4242", "theirs.lock", "", STRANGER);
+        machine_file("/dev/shm", "theirs", "something", STRANGER);
     }
-}
-
-static bool there(const char *directory, const char *name)
-{
-    struct stat status;
-
-    return lstat(path_of(directory, name), &status) == 0;
 }
 
 static void nobody_was_robbed(void)
 {
     struct shmid_ds status;
 
-    FAIL_CHECK(there(home, "alive") && there(home, "alive.lock"));
-    FAIL_CHECK(there(home, "soft") && there(home, "folder") && there("/dev/shm", "held"));
+    FAIL_CHECK(machine_has(home, "alive") && machine_has(home, "alive.lock"));
+    FAIL_CHECK(machine_has(home, "soft") && machine_has(home, "folder") &&
+               machine_has("/dev/shm", "held"));
     FAIL_CHECK(shmctl(attached, IPC_STAT, &status) == 0);
 }
 
 static void all_else_is_gone(void)
 {
-    FAIL_CHECK(!there(home, "dead") && !there(home, "dead.lock") && !there(home, "bare"));
-    FAIL_CHECK(!there(home, "half.lock") && !there(temporary, "dead") &&
-               !there(temporary, "dead.lock"));
+    FAIL_CHECK(!machine_has(home, "dead") && !machine_has(home, "dead.lock") &&
+               !machine_has(home, "bare"));
+    FAIL_CHECK(!machine_has(home, "half.lock") && !machine_has(temporary, "dead") &&
+               !machine_has(temporary, "dead.lock"));
     FAIL_CHECK(kit_files(&durable) == 0);
-    FAIL_CHECK(!there("/dev/shm", "one") && !there("/dev/shm", "sem.two"));
+    FAIL_CHECK(!machine_has("/dev/shm", "one") && !machine_has("/dev/shm", "sem.two"));
     /* An empty directory of libqb's is not looked for, and may stay. */
-    FAIL_CHECK(!there("/dev/shm/qb-1-2-3-x", "qb-event"));
+    FAIL_CHECK(!machine_has("/dev/shm/qb-1-2-3-x", "qb-event"));
+    FAIL_CHECK(!machine_has("/dev/shm/a", "of_another") && machine_has("/dev/shm", "a"));
 }
 
 /* ---- The janitor ---- */
@@ -263,7 +197,8 @@ static void rounds(bool fresh)
 {
     round_of(false, false);
     /* What holds messages goes only if it is said so. */
-    FAIL_CHECK(!fresh || (there(durable.path, "full.listen") && there(durable.path, "full.dial")));
+    FAIL_CHECK(!fresh || (machine_has(durable.path, "full.listen") &&
+                          machine_has(durable.path, "full.dial")));
     round_of(false, true);
     round_of(true, false);
 }
@@ -343,7 +278,7 @@ static void it_goes(void)
 
 static void another_takes_its_name(void)
 {
-    leave_file("/dev/shm", "new", "something", geteuid());
+    machine_file("/dev/shm", "new", "something", geteuid());
     FAIL_CHECK(rename("/dev/shm/new", "/dev/shm/one") == 0);
 }
 
@@ -365,7 +300,7 @@ static void changes(void (*change)(void), enum duct_err expected)
     size_t i = 0;
 
     options.foreign = true;
-    leave_file("/dev/shm", "one", "something", geteuid());
+    machine_file("/dev/shm", "one", "something", geteuid());
     FAIL_CHECK(duct_janitor_open(&janitor, &options) == DUCT_OK);
     while (strcmp(duct_janitor_at(janitor, i)->name, "one") != 0)
         i++;
@@ -417,6 +352,16 @@ static void what_changes_meanwhile_stays(void)
     segments_change(false);
 }
 
+/* Where no process can be out of sight, and the file system has no leases, /proc decides. */
+static void proc_decides(void)
+{
+    fail_outermost = true;
+    for (unsigned n = 1; one_failure(n, EINVAL); n++)
+        continue;
+    changes(somebody_opens, DUCT_EINUSE);
+    fail_outermost = false;
+}
+
 /* ---- Without rights ---- */
 
 /* Without rights, what others have is not seen, and that is said; while calls fail, too. */
@@ -458,7 +403,8 @@ int main(int argc, char **argv)
     unsigned every = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 1, tries = 0;
 
     FAIL_CHECK(every > 0);
-    enter_machine();
+    machine_enter();
+    make_places();
     plant_for_good();
     one_failure(0, EIO); /* what is made once for a process is there then */
     for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
@@ -467,6 +413,7 @@ int main(int argc, char **argv)
     }
     homes_of_all_kinds();
     what_changes_meanwhile_stays();
+    proc_decides();
     strangers_see_less();
     printf("%u calls failed in turn\n", tries);
     fflush(stdout);

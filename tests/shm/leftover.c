@@ -379,6 +379,9 @@ Test(leftover, arguments)
 
     cr_expect_eq(duct_janitor_open(NULL, NULL), DUCT_EINVAL);
     cr_expect_eq(duct_janitor_open(&janitor, &options), DUCT_EINVAL);
+    struct duct_janitor *everywhere;
+    cr_expect_eq(duct_janitor_open(&everywhere, NULL), DUCT_OK);
+    duct_janitor_close(everywhere);
     cr_expect_eq(duct_janitor_remove(janitor, 0, false), DUCT_EINVAL);
     cr_expect_eq(duct_janitor_remove(NULL, 0, false), DUCT_EINVAL);
     cr_expect_null(duct_janitor_at(janitor, 0));

@@ -85,9 +85,11 @@ Test(durable_leftover, one_end_only)
     kit_end(&kit, "lone", DI_END_DIAL, 2);
     judged("lone", DUCT_LEFTOVER_FULL, 2, "holds messages");
     cr_expect_eq(removed("lone", true), DUCT_OK);
-    kit_end(&kit, "lone", DI_END_LISTEN, 0);
-    judged("lone", DUCT_LEFTOVER_EMPTY, 0, "delivered");
-    cr_expect_eq(removed("lone", false), DUCT_OK);
+    for (int end = DI_END_LISTEN; end <= DI_END_DIAL; end++) {
+        kit_end(&kit, "lone", (enum di_end)end, 0);
+        judged("lone", DUCT_LEFTOVER_EMPTY, 0, "delivered");
+        cr_expect_eq(removed("lone", false), DUCT_OK);
+    }
     cr_expect_eq(kit_files(&kit), 0);
 }
 
@@ -209,6 +211,14 @@ Test(durable_leftover, renamed)
         snprintf(to, sizeof(to), "bad.%s", suffixes[i]);
         cr_assert_eq(renameat(kit.dir.fd, from, kit.dir.fd, to), 0);
     }
+    damaged("under another name");
+}
+
+/* As what a removal that was begun leaves, but of another pipe. */
+Test(durable_leftover, the_listening_end_of_another)
+{
+    kit_durable(&kit, "good", 1, 1);
+    cr_assert_eq(renameat(kit.dir.fd, "good.listen", kit.dir.fd, "bad.dial"), 0);
     damaged("under another name");
 }
 

@@ -13,9 +13,11 @@ export XDG_RUNTIME_DIR=$work
 trap 'exit 130' INT TERM
 until=$((SECONDS + ${seconds%x})) starts_max=999999999
 case $seconds in *x) until=999999999 starts_max=${seconds%x} ;; esac
+# A machine that is busy with everything else may need more than the usual time for a handshake.
+patience=handshake=60s
 failed() { printf 'FAILED: %s\n' "$*" >>"$work/failures"; }
 over() { [ "$SECONDS" -ge "$until" ] || [ -e "$work/failures" ] || [ -e "$work/done" ]; }
-ping() { timeout 60 "$program" ping --quiet --count 5 "shm://$1?wait_listener=1&timeout=30s" >/dev/null 2>>"$work/said.$1"; }
+ping() { timeout 60 "$program" ping --quiet --count 5 "shm://$1?wait_listener=1&timeout=30s&$patience" >/dev/null 2>>"$work/said.$1"; }
 files() { stat -c %i "$place/$1" "$place/$1.lock" 2>&1 | tr '\n' ' '; }
 
 # A name at which one listener follows the other.
@@ -24,7 +26,7 @@ worker() # name
 	local starts=0 kills=0 before listener
 	set +e
 	while ! over && [ $starts -lt $starts_max ]; do
-		"$program" listen --keep --echo "shm://$1" </dev/null >/dev/null 2>>"$work/said.$1" &
+		"$program" listen --keep --echo "shm://$1?$patience" </dev/null >/dev/null 2>>"$work/said.$1" &
 		listener=$!
 		ping "$1" || failed "$1 cannot be reached after start $starts: $(tail -n 3 "$work/said.$1")"
 		before=$(files "$1")
