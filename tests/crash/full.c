@@ -32,7 +32,7 @@
             crash_fail("%s (line %d; %s)", #condition, __LINE__, duct_err_detail()); \
     } while (0)
 
-static const char ordinary[] = "shm://full?wait=park&handshake=60s";
+static const char ordinary[] = "shm://full?wait=park";
 static char durable[200];
 
 /* ---- A file system ---- */

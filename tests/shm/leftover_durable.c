@@ -217,8 +217,9 @@ Test(durable_leftover, renamed)
 /* As what a removal that was begun leaves, but of another pipe. */
 Test(durable_leftover, the_listening_end_of_another)
 {
-    kit_durable(&kit, "good", 1, 1);
+    kit_end(&kit, "good", DI_END_LISTEN, 1);
     cr_assert_eq(renameat(kit.dir.fd, "good.listen", kit.dir.fd, "bad.dial"), 0);
+    cr_assert_eq(renameat(kit.dir.fd, "good.listen.pool0", kit.dir.fd, "bad.dial.pool0"), 0);
     damaged("under another name");
 }
 
