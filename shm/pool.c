@@ -84,8 +84,7 @@ enum duct_err di_pool_add(struct di_pool *pool, unsigned char *base)
     return DUCT_OK;
 }
 
-/* The smallest class with a free block that will do, or class_count. */
-static uint32_t find_class(const struct di_pool *pool, size_t size, size_t align)
+uint32_t di_pool_class(const struct di_pool *pool, size_t size, size_t align)
 {
     const struct di_outbox_header *header = &pool->geometry->header;
 
@@ -100,22 +99,16 @@ static uint32_t find_class(const struct di_pool *pool, size_t size, size_t align
 
 uint32_t di_pool_take(struct di_pool *pool, size_t size, size_t align)
 {
-    uint32_t c = find_class(pool, size, align);
+    uint32_t c = di_pool_class(pool, size, align);
 
     if (c == pool->geometry->header.class_count)
         return DI_BLOCK_NONE;
-    uint32_t index = pool->top[c];
-    struct di_block *block = &pool->blocks[index];
-    pool->top[c] = block->next;
-    block->state = DI_BLOCK_LOANED;
-    block->generation++;
-    pool->loaned++;
-    return index;
+    return di_pool_take_from(pool, c);
 }
 
 bool di_pool_has(const struct di_pool *pool, size_t size, size_t align)
 {
-    return find_class(pool, size, align) != pool->geometry->header.class_count;
+    return di_pool_class(pool, size, align) != pool->geometry->header.class_count;
 }
 
 bool di_pool_give_back(struct di_pool *pool, uint64_t ref, enum di_block_state from)
@@ -134,25 +127,6 @@ bool di_pool_give_back(struct di_pool *pool, uint64_t ref, enum di_block_state f
         pool->sent--;
     free_block(pool, index, from == DI_BLOCK_SENT && pool->sent >= STREAM_BLOCKS);
     return true;
-}
-
-struct di_block *di_pool_loaned(struct di_pool *pool, uint64_t ref)
-{
-    uint32_t index = di_ref_index(ref);
-
-    if (index >= pool->block_count)
-        return NULL;
-    struct di_block *block = &pool->blocks[index];
-    if (block->state != DI_BLOCK_LOANED || block->generation != di_ref_generation(ref))
-        return NULL;
-    return block;
-}
-
-void di_pool_mark_sent(struct di_pool *pool, struct di_block *block)
-{
-    block->state = DI_BLOCK_SENT;
-    pool->loaned--;
-    pool->sent++;
 }
 
 void di_pool_restore(struct di_pool *pool, const uint64_t *refs, uint32_t count)

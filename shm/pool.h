@@ -62,6 +62,22 @@ enum duct_err di_pool_add(struct di_pool *pool, unsigned char *base) DUCT_NODISC
  * there is none. size is at most max_msg. */
 uint32_t di_pool_take(struct di_pool *pool, size_t size, size_t align);
 
+/* The class that di_pool_take() would take from, or class_count. */
+uint32_t di_pool_class(const struct di_pool *pool, size_t size, size_t align);
+
+/* Takes the first block of a class that is not empty. */
+static inline uint32_t di_pool_take_from(struct di_pool *pool, uint32_t class_index)
+{
+    uint32_t index = pool->top[class_index];
+    struct di_block *block = &pool->blocks[index];
+
+    pool->top[class_index] = block->next;
+    block->state = DI_BLOCK_LOANED;
+    block->generation++;
+    pool->loaned++;
+    return index;
+}
+
 /* Whether di_pool_take() would find one. */
 bool di_pool_has(const struct di_pool *pool, size_t size, size_t align);
 
@@ -70,13 +86,28 @@ bool di_pool_has(const struct di_pool *pool, size_t size, size_t align);
 bool di_pool_give_back(struct di_pool *pool, uint64_t ref, enum di_block_state from);
 
 /* The loaned block that ref names, or NULL. */
-struct di_block *di_pool_loaned(struct di_pool *pool, uint64_t ref);
+static inline struct di_block *di_pool_loaned(struct di_pool *pool, uint64_t ref)
+{
+    uint32_t index = di_ref_index(ref);
+
+    if (index >= pool->block_count)
+        return NULL;
+    struct di_block *block = &pool->blocks[index];
+    if (block->state != DI_BLOCK_LOANED || block->generation != di_ref_generation(ref))
+        return NULL;
+    return block;
+}
 
 /* The books of a pool that another process kept before: of one with all its blocks free, the given ones
  * are with the peer, each in the generation of its reference. No index is out of range or there twice. */
 void di_pool_restore(struct di_pool *pool, const uint64_t *refs, uint32_t count);
 
 /* Marks it sent. */
-void di_pool_mark_sent(struct di_pool *pool, struct di_block *block);
+static inline void di_pool_mark_sent(struct di_pool *pool, struct di_block *block)
+{
+    block->state = DI_BLOCK_SENT;
+    pool->loaned--;
+    pool->sent++;
+}
 
 #endif

@@ -122,9 +122,9 @@ enum duct_err di_receiver_recv(struct di_receiver *receiver, struct duct_msg *ms
 enum duct_err di_receiver_read(struct di_receiver *receiver, void *data, size_t capacity,
                                size_t *size, uint64_t *tag);
 
-/* Runs of small messages, for batches: as many as are alike and at hand. Return how many; 0 says nothing
- * about why. The first copies out into buffers that are large enough, the second gives views, the third
- * takes views of this receiver back, in its thread. */
+/* Runs of messages, for batches: as many as are alike and at hand. Return how many; 0 says nothing
+ * about why. The first copies small ones out into buffers that are large enough, the second gives
+ * views, the third takes views of this receiver back, in its thread. */
 size_t di_receiver_read_run(struct di_receiver *receiver, struct duct_buffer *buffers,
                             size_t count);
 size_t di_receiver_recv_run(struct di_receiver *receiver, struct duct_msg *msgs, size_t count);
@@ -135,8 +135,22 @@ void di_receiver_release_init(struct di_receiver *receiver);
 
 /* Parts of a release, for whoever has more to do in one. The cell or block that ref names; both NULL if
  * there is none, or it is not held. */
-void di_receiver_find(struct di_receiver *receiver, uint64_t ref, struct di_cell **cell,
-                      struct di_arrived **block);
+static inline void di_receiver_find(struct di_receiver *receiver, uint64_t ref,
+                                    struct di_cell **cell, struct di_arrived **block)
+{
+    uint32_t index = di_ref_index(ref);
+
+    *cell = NULL;
+    *block = NULL;
+    if (index & DI_REF_CELL) {
+        *cell = di_cells_find(&receiver->cells, index & ~DI_REF_CELL, di_ref_generation(ref));
+        /* Relaxed: a message that is held was handed over after its segment was learnt. */
+    } else if (index < atomic_load_explicit(&receiver->block_count, memory_order_relaxed)) {
+        struct di_arrived *named = &receiver->blocks[index];
+        if (named->held && named->generation == di_ref_generation(ref))
+            *block = named;
+    }
+}
 /* Another thread's release, of a receiver that is open or not; the caller has claimed cell or block. */
 void di_receiver_release_elsewhere(struct di_receiver *receiver, struct di_cell *cell,
                                    struct di_arrived *block);
@@ -184,6 +198,14 @@ static inline bool di_receiver_read_fast(struct di_receiver *receiver, void *dat
     receiver->bytes += size;
     di_receiver_taken(receiver);
     return true;
+}
+
+/* Blocks were put into the return ring; part of every release. */
+static inline void di_receiver_returned(struct di_receiver *receiver)
+{
+    if (receiver->returns.put - receiver->returns.published >= receiver->returns_batch ||
+        (di_ringer_wanted(&receiver->ringer) & DI_WANT_BLOCKS))
+        di_receiver_publish(receiver);
 }
 
 /* Publishes if anything is due. */

@@ -70,45 +70,114 @@ size_t di_receiver_read_run(struct di_receiver *receiver, struct duct_buffer *bu
     return i;
 }
 
+/* Copies the small message at the head into a cell, of which the view is then; advances. */
+static inline void into_cell(struct di_ring_in *ring, struct di_cell *cell, uint32_t size,
+                             struct duct_msg *msg)
+{
+    const DI_PEER void *slot = di_ring_slot(ring, ring->head);
+
+    msg->tag = di_peer_load(di_peer_field(slot, struct di_slot, tag));
+    di_peer_copy(cell->bytes, di_peer_field(slot, struct di_slot, bytes), DI_SLOT_BYTES);
+    di_ring_fetch_ahead(ring);
+    if (size > DI_SLOT_BYTES) {
+        const DI_PEER void *more = di_ring_slot(ring, ring->head + 1);
+        di_peer_copy(cell->bytes + DI_SLOT_BYTES, di_peer_field(more, struct di_slot_more, bytes),
+                     DI_MORE_BYTES);
+        di_ring_fetch_ahead(ring);
+        ring->head++;
+    }
+    ring->head++;
+    cell->taken = true;
+    cell->generation++;
+    msg->data = cell->bytes;
+    msg->ref = di_block_ref(cell->index | DI_REF_CELL, cell->generation);
+}
+
+/*
+ * The view of a message that lies in a block, if all is well with it: of a segment that we know, not held already,
+ * large enough; then advances.
+ */
+static inline bool in_block(struct di_receiver *receiver, struct di_ring_in *ring, uint32_t known,
+                            uint32_t size, struct duct_msg *msg)
+{
+    const DI_PEER void *slot = di_ring_slot(ring, ring->head);
+    uint64_t ref = di_peer_load(di_peer_field(slot, struct di_slot, block));
+
+    if (di_ref_index(ref) >= known)
+        return false;
+    struct di_arrived *block = &receiver->blocks[di_peer_index(di_ref_index(ref), known)];
+    if (block->held || size > block->size || size > receiver->max_msg)
+        return false;
+    block->held = true;
+    block->generation = di_ref_generation(ref);
+    msg->data = (void *)(uintptr_t)di_peer_address(block->data);
+    msg->ref = ref;
+    msg->tag = di_peer_load(di_peer_field(slot, struct di_slot, tag));
+    DI_CRASH_POINT("recv.found");
+    /* Two neighbours are what makes the processor fetch the rest by itself, while the next slots are looked at. */
+    __builtin_prefetch(msg->data, 0, 3);
+    __builtin_prefetch((const char *)msg->data + DI_LINE, 0, 3);
+    di_ring_fetch_ahead(ring);
+    ring->head++;
+    return true;
+}
+
 size_t di_receiver_recv_run(struct di_receiver *receiver, struct duct_msg *msgs, size_t count)
 {
     struct di_ring_in ring = receiver->ring;
     struct di_cell *cell = receiver->cells.free;
     const uint32_t bytes_max = run_bytes(receiver);
+    /* Relaxed: only the owner's thread writes it. */
+    const uint32_t known = atomic_load_explicit(&receiver->block_count, memory_order_relaxed);
     uint64_t bytes = 0;
-    uint32_t size;
+    uint32_t cells = 0;
     size_t i;
 
-    for (i = 0; i < count && cell != NULL && look(&ring, bytes_max, &size); i++) {
-        const DI_PEER void *slot = di_ring_slot(&ring, ring.head);
-        uint64_t tag = di_peer_load(di_peer_field(slot, struct di_slot, tag));
+    for (i = 0; i < count && di_ring_look(&ring) == DI_RING_READY; i++) {
+        uint64_t head =
+            di_peer_load(di_peer_field(di_ring_slot(&ring, ring.head), struct di_slot, head));
+        uint32_t size = (uint32_t)head;
 
-        di_peer_copy(cell->bytes, di_peer_field(slot, struct di_slot, bytes), DI_SLOT_BYTES);
-        di_ring_fetch_ahead(&ring);
-        if (size > DI_SLOT_BYTES) {
-            const DI_PEER void *more = di_ring_slot(&ring, ring.head + 1);
-            di_peer_copy(cell->bytes + DI_SLOT_BYTES,
-                         di_peer_field(more, struct di_slot_more, bytes), DI_MORE_BYTES);
-            di_ring_fetch_ahead(&ring);
-            ring.head++;
+        if (head == di_head_make(size, DI_KIND_IMMEDIATE) && size <= bytes_max && cell != NULL) {
+            into_cell(&ring, cell, size, &msgs[i]);
+            cell = cell->next;
+            cells++;
+        } else if (head != di_head_make(size, DI_KIND_BLOCK) ||
+                   !in_block(receiver, &ring, known, size, &msgs[i])) {
+            break;
         }
-        ring.head++;
-        cell->taken = true;
-        cell->generation++;
-        msgs[i] = (struct duct_msg){
-            .data = cell->bytes,
-            .size = size,
-            .tag = tag,
-            .owner = &receiver->owner,
-            .ref = di_block_ref(cell->index | DI_REF_CELL, cell->generation),
-        };
+        msgs[i].size = size;
+        msgs[i].flags = 0;
+        msgs[i].channel = 0;
+        msgs[i].owner = &receiver->owner;
         bytes += size;
-        cell = cell->next;
     }
     receiver->cells.free = cell;
-    receiver->cells.taken += (uint32_t)i;
+    receiver->cells.taken += cells;
     receiver->handed_out += i;
     taken(receiver, &ring, i, bytes);
+    return i;
+}
+
+/* Views at the front that lie in blocks. */
+static size_t release_blocks(struct di_receiver *receiver, struct duct_msg *msgs, size_t count)
+{
+    size_t i;
+
+    for (i = 0; i < count && msgs[i].owner == &receiver->owner; i++) {
+        struct di_cell *cell;
+        struct di_arrived *block;
+        di_receiver_find(receiver, msgs[i].ref, &cell, &block);
+        /* Relaxed: another thread released it before, or the caller has the two race. */
+        if (block == NULL || atomic_load_explicit(&block->claimed, memory_order_relaxed))
+            break;
+        block->held = false;
+        di_returns_put(&receiver->returns, msgs[i].ref);
+        di_msg_empty(&msgs[i]);
+    }
+    receiver->given_back += i;
+    if (i > 0)
+        di_receiver_returned(receiver);
     return i;
 }
 
@@ -122,6 +191,8 @@ size_t di_receiver_release_run(struct di_receiver *receiver, struct duct_msg *ms
     if (atomic_load_explicit(&receiver->closed, memory_order_relaxed) ||
         atomic_load_explicit(&receiver->thread, memory_order_relaxed) != di_thread_self())
         return 0;
+    if (count > 0 && !(di_ref_index(msgs[0].ref) & DI_REF_CELL))
+        return release_blocks(receiver, msgs, count);
     for (i = 0; i < count && msgs[i].owner == &receiver->owner; i++) {
         uint32_t index = di_ref_index(msgs[i].ref);
         if (!(index & DI_REF_CELL))

@@ -32,32 +32,13 @@ static enum duct_err not_held(void)
                    "belongs to another pipe");
 }
 
-void di_receiver_find(struct di_receiver *receiver, uint64_t ref, struct di_cell **cell,
-                      struct di_arrived **block)
-{
-    uint32_t index = di_ref_index(ref);
-
-    *cell = NULL;
-    *block = NULL;
-    if (index & DI_REF_CELL) {
-        *cell = di_cells_find(&receiver->cells, index & ~DI_REF_CELL, di_ref_generation(ref));
-        /* Relaxed: a message that is held was handed over after its segment was learnt. */
-    } else if (index < atomic_load_explicit(&receiver->block_count, memory_order_relaxed)) {
-        struct di_arrived *named = &receiver->blocks[index];
-        if (named->held && named->generation == di_ref_generation(ref))
-            *block = named;
-    }
-}
-
 static void give_block_back(struct di_receiver *receiver, struct di_arrived *block)
 {
     uint32_t index = (uint32_t)(block - receiver->blocks);
 
     block->held = false;
     di_returns_put(&receiver->returns, di_block_ref(index, block->generation));
-    if (receiver->returns.put - receiver->returns.published >= receiver->returns_batch ||
-        (di_ringer_wanted(&receiver->ringer) & DI_WANT_BLOCKS))
-        di_receiver_publish(receiver);
+    di_receiver_returned(receiver);
 }
 
 void di_receiver_collect(struct di_receiver *receiver)

@@ -56,6 +56,61 @@ CONFORMS_KEPT(batches_of_loans, 0, 0, "", batches_of_loans, there_echoes)
 /* Two laps of the ring, and no more: a longer batch would leave both sides full. */
 CONFORMS_KEPT(batches_of_loans_short_ring, 0, 0, "slots=64", batches_of_loans, there_echoes)
 
+/* Eight of the largest blocks: the receiver keeps up to five messages while it waits for the next, and
+ * a small message may lie in a large block, so that with five or fewer both would wait for ever. */
+#define ROOM "max_msg=5000&pool=96k"
+
+enum { LARGE = 6 };
+
+/* Fills the batch with loans that are too large for the ring, by as many calls as it takes. */
+static void loan_large(struct side *s, size_t size, struct duct_msg *msgs)
+{
+    for (size_t had = 0, done; had < LARGE; had += done) {
+        enum duct_err err = duct_msg_loan_batch(s->pipe, size, msgs + had, LARGE - had, &done);
+        if (err == DUCT_EAGAIN) {
+            OK(s, duct_msg_loan_aligned(s->pipe, size, DUCT_ALIGN_LINE, SOON, &msgs[had]));
+            done = 1;
+        } else {
+            OK(s, err);
+        }
+        CHECK(s, done >= 1 && done <= LARGE - had);
+    }
+}
+
+static void batches_of_large_loans(struct side *s)
+{
+    struct duct_msg out[LARGE], in[LARGE], small;
+
+    for (uint64_t round = 0; round < 100; round++) {
+        size_t size = 300 + round * 40, done;
+        loan_large(s, size, out);
+        /* One amid them that travels in another way. */
+        OK(s, duct_msg_loan(s->pipe, 60, &small));
+        OK(s, duct_msg_discard(&out[round % LARGE]));
+        out[round % LARGE] = small;
+        for (size_t i = 0; i < LARGE; i++) {
+            out[i].tag = round * LARGE + i;
+            fill(out[i].data, out[i].size, out[i].tag);
+        }
+        for (size_t sent = 0; sent < LARGE; sent += done)
+            OK(s, duct_send_batch(s->pipe, out + sent, LARGE - sent, &done, SOON));
+        for (size_t got = 0; got < LARGE; got += done)
+            OK(s, duct_recv_batch(s->pipe, in + got, LARGE - got, &done, SOON));
+        for (size_t i = 0; i < LARGE; i++) {
+            CHECK(s, out[i].data == NULL && in[i].tag == round * LARGE + i);
+            CHECK(s, in[i].size == (i == round % LARGE ? 60 : size));
+            CHECK(s, filled(in[i].data, in[i].size, in[i].tag));
+        }
+        OK(s, duct_msg_release_batch(in, LARGE));
+        GIVES(s, duct_msg_release(&in[0]), DUCT_EINVAL);
+    }
+    struct duct_msg none;
+    size_t done = 0;
+    GIVES(s, duct_msg_loan_batch(s->pipe, 5001, &none, 1, &done), DUCT_ETOOBIG);
+}
+
+CONFORMS_KEPT(batches_of_large_loans, 0, 0, ROOM "", batches_of_large_loans, there_echoes)
+
 static void batches_of_copies(struct side *s)
 {
     static unsigned char out[COUNT][5000], in[COUNT][5000];
@@ -194,10 +249,6 @@ static void stream_in(struct side *s)
     while (hold > 0)
         OK(s, duct_msg_release(&held[--hold]));
 }
-
-/* Eight of the largest blocks: the receiver keeps up to five messages while it waits for the next, and
- * a small message may lie in a large block, so that with five or fewer both would wait for ever. */
-#define ROOM "max_msg=5000&pool=96k"
 
 CONFORMS(stream, 0, 0, ROOM "", stream_in, stream_out)
 CONFORMS(stream_slots_2, 0, 0, ROOM "&slots=2", stream_in, stream_out)

@@ -75,7 +75,7 @@ Test(hostile, descriptors)
     size_t size;
 
     for (unsigned i = 0; i < LIES; i++) {
-        for (unsigned way = 0; way < 3; way++) {
+        for (unsigned way = 0; way < 4; way++) {
             open_for_lies(i % 2 ? 0 : UINT64_MAX - 1);
             struct di_receiver *receiver = &lane.side[1].receiver;
             forge(&lies[i]);
@@ -84,13 +84,17 @@ Test(hostile, descriptors)
                 err = di_receiver_recv(receiver, &msg);
             else if (way == 1)
                 err = di_receiver_read(receiver, bytes, sizeof(bytes), &size, NULL);
-            else
+            else if (way == 2)
                 err = di_receiver_read_run(receiver, buffers, 2) > 0
                           ? DUCT_OK
                           : di_receiver_read(receiver, bytes, sizeof(bytes), &size, NULL);
+            else
+                err = di_receiver_recv_run(receiver, &msg, 1) > 0
+                          ? DUCT_OK
+                          : di_receiver_recv(receiver, &msg);
             cr_expect_eq(err, lies[i].expected, "%s: %s by way %u (%s)", lies[i].what,
                          duct_err_name(err), way, duct_err_detail());
-            if (way == 0 && err == DUCT_OK)
+            if (way % 3 == 0 && err == DUCT_OK)
                 cr_assert_eq(duct_msg_release(&msg), DUCT_OK);
             lane_close(&lane);
         }
@@ -115,6 +119,28 @@ Test(hostile, block_held_already)
     struct duct_msg again;
     cr_assert_eq(di_receiver_recv(receiver, &again), DUCT_ECORRUPT);
     cr_assert_eq(duct_msg_release(&msg), DUCT_OK);
+    lane_close(&lane);
+}
+
+/* The same inside one run: it ends before the second, which is then refused. */
+Test(hostile, block_twice_in_a_run)
+{
+    struct duct_msg msgs[4];
+    const struct lie once = {"", 0, HEAD(300, 0, DI_KIND_BLOCK), BLOCK(3, 1), DUCT_OK};
+    const struct lie other = {"", 0, HEAD(300, 0, DI_KIND_BLOCK), BLOCK(2, 1), DUCT_OK};
+
+    open_for_lies(0);
+    struct di_receiver *receiver = &lane.side[1].receiver;
+    forge(&once);
+    lane.side[0].sender.ring.tail++;
+    forge(&other);
+    lane.side[0].sender.ring.tail++;
+    forge(&once);
+    cr_assert_eq(di_receiver_recv_run(receiver, msgs, 4), 2);
+    cr_assert_eq(di_receiver_recv_run(receiver, msgs + 2, 2), 0);
+    cr_assert_eq(di_receiver_recv(receiver, msgs + 2), DUCT_ECORRUPT);
+    cr_assert_eq(di_receiver_release_run(receiver, msgs, 2), 2);
+    cr_assert_eq(duct_msg_release(&msgs[0]), DUCT_EINVAL, "it was released with the run");
     lane_close(&lane);
 }
 
