@@ -8,121 +8,12 @@
 
 #include "lib/base/error.h"
 
-/* A handle's private number: the entry's place, and above it the number it had then. */
-#define PLACE_BITS 20u
-#define PLACE_MASK ((UINT64_C(1) << PLACE_BITS) - 1)
-
-/* Where the chunk begins, as a place. */
-static uint32_t chunk_begin(uint32_t chunk)
-{
-    return STREAM_HELD_FIRST * ((1u << chunk) - 1);
-}
-
-_Static_assert(STREAM_HELD_FIRST *((UINT64_C(1) << STREAM_HELD_CHUNKS_MAX) - 1) > PLACE_MASK,
-               "there are chunks for every place");
-
-/* ---- Messages held ---- */
-
-static void held_release(struct stream_held *held)
-{
-    /* [parts] publishes: the entry is home. */
-    if (atomic_fetch_sub_explicit(&held->refs, 1, memory_order_release) != 1)
-        return;
-    /* [parts] observes: no other thread is in it any more. */
-    atomic_thread_fence(memory_order_acquire);
-    for (uint32_t i = 0; i < STREAM_HELD_CHUNKS_MAX; i++)
-        free(held->chunks[i]);
-    free(held);
-}
-
-/* place: from a message, which may be anything. */
-static struct stream_held_entry *entry_at(struct stream_held *held, uint32_t place)
-{
-    uint32_t chunk = 31 - (uint32_t)__builtin_clz(place / STREAM_HELD_FIRST + 1);
-    struct stream_held_entry *entries = held->chunks[chunk];
-
-    return entries == NULL || place >= held->max ? NULL : &entries[place - chunk_begin(chunk)];
-}
-
-/* Any thread. */
-static enum duct_err release(struct di_msg_owner *owner, struct duct_msg *msg)
-{
-    struct stream_held *held = (struct stream_held *)owner;
-    struct stream_held_entry *entry = entry_at(held, (uint32_t)(msg->ref & PLACE_MASK));
-    uint64_t number = msg->ref >> PLACE_BITS;
-
-    /* [held] the one who changes the number is the one who releases. */
-    if (entry == NULL ||
-        !atomic_compare_exchange_strong_explicit(&entry->number, &number, number + 1,
-                                                 memory_order_acq_rel, memory_order_relaxed))
-        return di_fail(DUCT_EINVAL, "duct_msg_release: the message was released before");
-    di_buffer_release(entry->buffer);
-    /* ck_stack orders what was done to the entry. */
-    ck_stack_push_upmc(&held->home, &entry->node);
-    di_msg_empty(msg);
-    held_release(held);
-    return DUCT_OK;
-}
-
-/* More entries, linked as free ones. False: no more are allowed, or there is no memory. */
-static bool make_entries(struct stream_held *held)
-{
-    uint32_t which = held->chunk_count, begin = chunk_begin(which);
-    uint32_t count = STREAM_HELD_FIRST << which;
-
-    if (begin >= held->max)
-        return false;
-    count = count < held->max - begin ? count : held->max - begin;
-    struct stream_held_entry *chunk = calloc(count, sizeof(*chunk));
-    if (chunk == NULL)
-        return false;
-    held->chunks[which] = chunk;
-    held->chunk_count++;
-    for (uint32_t i = 0; i < count; i++) {
-        chunk[i].place = begin + i;
-        ck_stack_push_spnc(&held->home, &chunk[i].node);
-    }
-    return true;
-}
-
-static struct stream_held_entry *take_entry(struct stream_held *held)
-{
-    struct stream_held_entry *entry = held->free;
-
-    if (entry == NULL) {
-        /* What was released, by whichever thread. */
-        ck_stack_entry_t *all = ck_stack_batch_pop_upmc(&held->home);
-        if (all == NULL && make_entries(held))
-            all = ck_stack_batch_pop_upmc(&held->home);
-        if (all == NULL)
-            return NULL;
-        entry = (struct stream_held_entry *)all;
-    }
-    held->free = (struct stream_held_entry *)entry->node.next;
-    return entry;
-}
-
-static struct stream_held *held_open(uint32_t max)
-{
-    struct stream_held *held = calloc(1, sizeof(*held));
-
-    if (held == NULL)
-        return NULL;
-    held->owner.release = release;
-    atomic_init(&held->refs, 1);
-    ck_stack_init(&held->home);
-    held->max = max;
-    return held;
-}
-
-/* ---- The receiving half ---- */
-
 enum duct_err stream_in_open(struct stream_in **out, uint32_t held_max)
 {
     struct stream_in *in = calloc(1, sizeof(*in));
 
     if (in != NULL)
-        in->held = held_open(held_max);
+        in->held = stream_held_open(held_max);
     if (in == NULL || in->held == NULL) {
         free(in);
         return di_fail(DUCT_ENOMEMORY, "no memory for a pipe's receiving half");
@@ -134,10 +25,10 @@ enum duct_err stream_in_open(struct stream_in **out, uint32_t held_max)
 void stream_in_close(struct stream_in *in)
 {
     if (in->buffer != NULL)
-        di_buffer_release(in->buffer);
+        stream_held_leave(in->held, in->buffer);
     if (in->block != NULL)
         di_buffer_release(in->block);
-    held_release(in->held);
+    stream_held_close(in->held);
     free(in);
 }
 
@@ -161,7 +52,7 @@ static bool move_to_fresh(struct stream_in *in, size_t capacity)
     if (there > 0)
         memcpy(fresh->bytes, in->buffer->bytes + in->begin, there);
     if (in->buffer != NULL)
-        di_buffer_release(in->buffer);
+        stream_held_leave(in->held, in->buffer);
     in->buffer = fresh;
     in->begin = 0;
     in->end = there;
@@ -175,7 +66,7 @@ static void make_room(struct stream_in *in)
 
     if (in->begin == 0)
         return;
-    if (!di_buffer_alone(in->buffer)) {
+    if (!stream_held_alone(in->held, in->buffer)) {
         (void)move_to_fresh(in, STREAM_BUFFER_SIZE);
         return;
     }
@@ -193,7 +84,7 @@ uint32_t stream_in_room(struct stream_in *in, struct iovec pieces[2])
     if ((in->buffer == NULL || in->buffer->capacity < STREAM_BUFFER_SIZE) &&
         !move_to_fresh(in, STREAM_BUFFER_SIZE))
         return count;
-    if (in->begin == in->end && di_buffer_alone(in->buffer))
+    if (in->begin == in->end && stream_held_alone(in->held, in->buffer))
         in->begin = in->end = 0;
     size_t least = missing(in) > STREAM_ROOM_LEAST ? missing(in) : STREAM_ROOM_LEAST;
     if (in->buffer->capacity - in->end < least)
@@ -244,7 +135,7 @@ bool stream_in_add(struct stream_in *in, struct di_buffer *buffer)
         in->bulk = STREAM_BULK_PATIENCE;
     if (there == 0) {
         if (in->buffer != NULL)
-            di_buffer_release(in->buffer);
+            stream_held_leave(in->held, in->buffer);
         in->buffer = buffer;
         in->begin = 0;
         in->end = size;
@@ -278,7 +169,7 @@ void stream_in_rest(struct stream_in *in)
 {
     if (in->buffer == NULL || in->begin != in->end)
         return;
-    di_buffer_release(in->buffer);
+    stream_held_leave(in->held, in->buffer);
     in->buffer = NULL;
     in->begin = in->end = 0;
 }
@@ -343,32 +234,12 @@ static bool is_last(const struct stream_in *in)
 
 enum duct_err stream_in_hold(struct stream_in *in, struct duct_msg *msg)
 {
-    struct stream_held_entry *entry = take_entry(in->held);
     struct di_buffer *buffer = in->block != NULL ? in->block : in->buffer;
-    const struct di_frame *head = stream_in_head(in);
-
-    if (entry == NULL) {
-        in->held->full++;
-        return di_fail(DUCT_ELIMIT,
-                       "%u messages are held unreleased; release some, or allow more with the "
-                       "option held",
-                       in->held->max);
-    }
-    /* Relaxed: only this thread changes an entry that is at home. */
-    uint64_t number = atomic_load_explicit(&entry->number, memory_order_relaxed) + 1;
-    *msg = (struct duct_msg){.data = (void *)(uintptr_t)stream_in_data(in),
-                             .size = head->whole,
-                             .tag = head->tag,
-                             .owner = &in->held->owner,
-                             .ref = number << PLACE_BITS | entry->place};
-    entry->buffer = buffer;
-    /* Relaxed: the program carries the message to whoever releases it. */
-    atomic_store_explicit(&entry->number, number, memory_order_relaxed);
     bool given = is_last(in);
-    if (!given)
-        di_buffer_hold(buffer);
-    /* Relaxed: one more reference, by one who has one. */
-    atomic_fetch_add_explicit(&in->held->refs, 1, memory_order_relaxed);
-    take(in, given);
-    return DUCT_OK;
+    enum duct_err err =
+        stream_held_give(in->held, buffer, given, stream_in_head(in), stream_in_data(in), msg);
+
+    if (err == DUCT_OK)
+        take(in, given);
+    return err;
 }

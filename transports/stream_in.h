@@ -2,16 +2,14 @@
 #ifndef DI_TRANSPORTS_STREAM_IN_H
 #define DI_TRANSPORTS_STREAM_IN_H
 
-#include <ck_stack.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "lib/base/msg_owner.h"
 #include "lib/io/buffer.h"
 #include "lib/protocol/wire.h"
+#include "transports/stream_held.h"
 
 /*
  * Where a stream's bytes arrive, and the messages that the program holds there.
@@ -19,13 +17,8 @@
  * The loop hands over bytes in buffers of its own; a message that lies whole in one is handed out as a view of it,
  * and one that was cut in two is put together. Of a stream that moves much the kernel receives straight into a larger
  * buffer of the pipe's own; and a message that is large gets a block of its own as soon as its header is known, so that
- * none is copied for its size. A buffer, or block, lives until the last message in it was released, and the program may
- * do that from any thread, also after the pipe is gone: so messages are held in a table of their own, which
- * outlives the pipe.
- *
- * Edges of stream_in.c:
- *   [held]   entry released, its number changed  |  number compared by whoever would release it again
- *   [parts]  what was done to an entry, reference dropped with release    |  the last one, which frees them all
+ * none is copied for its size. A buffer, or block, lives until the last message in it was released:
+ * stream_held.h.
  */
 
 /* As much as one system call should take, and several of the largest messages of a default pipe. */
@@ -42,30 +35,6 @@
 
 /* So many small receives make a stream one that does not move much. */
 #define STREAM_BULK_PATIENCE 16u
-
-struct stream_held_entry {
-    ck_stack_entry_t node;
-    _Atomic uint64_t number; /* odd: held; grows whenever it is taken or released */
-    uint32_t place;
-    struct di_buffer *buffer;
-};
-
-/* Entries come in chunks, each twice as large as the one before: a pipe that holds a message or two has a few, and
- * where an entry lies follows from its place. */
-#define STREAM_HELD_FIRST 8u
-#define STREAM_HELD_CHUNKS_MAX \
-    18u /* the most that the option held allows, 1 Mi, and a little more */
-
-struct stream_held {
-    struct di_msg_owner owner; /* first */
-    _Atomic uint32_t refs;     /* the receiver, and each message held */
-    ck_stack_t home;
-    struct stream_held_entry *free; /* the receiver's, linked by node.next */
-    uint32_t chunk_count;
-    uint32_t max;
-    uint64_t full;
-    struct stream_held_entry *chunks[STREAM_HELD_CHUNKS_MAX];
-};
 
 struct stream_in {
     struct stream_held *held;

@@ -364,7 +364,12 @@ static void on_completion(struct di_io_op *op, int result)
 
 void stream_pipe_adopted(struct duct_pipe *pipe)
 {
-    (void)pipe; /* nothing here knows its thread */
+    struct stream_pipe *sp = stream_of(pipe);
+
+    /* Relaxed: who owns the context is settled between the threads before either goes on. */
+    if (sp->in != NULL)
+        stream_held_belongs(sp->in->held,
+                            atomic_load_explicit(&pipe->context->thread, memory_order_relaxed));
 }
 
 void stream_pipe_attach(struct duct_pipe *pipe)
@@ -383,6 +388,7 @@ void stream_pipe_attach(struct duct_pipe *pipe)
         stream->stir[half] = &sp->stir;
         pthread_mutex_unlock(&stream->lock);
     }
+    stream_pipe_adopted(pipe);
     stream_life_start(sp);
     if (sp->sends && stream->queue.bytes > 0)
         stream_push(sp);
@@ -406,6 +412,8 @@ void stream_pipe_detach(struct duct_pipe *pipe)
     struct stream_pipe *sp = stream_of(pipe);
 
     sp->detaching = true;
+    if (sp->in != NULL)
+        stream_held_belongs(sp->in->held, 0);
     stream_life_stop(sp);
     unstir(sp);
     /* Cancelling does not wait for anybody but the kernel. */

@@ -71,7 +71,8 @@ DUCT_API enum duct_err duct_context_default(struct duct_context **context) DUCT_
 
 /*
  * Makes the calling thread the owner. The former owner must have finished its last call, and the
- * caller must know it (a join, a lock). Errors: LIMIT or NOMEMORY, with the context unchanged.
+ * caller must know it (a join, a lock); messages that it still holds it releases before, or when this
+ * has returned. Errors: LIMIT or NOMEMORY, with the context unchanged.
  */
 DUCT_API enum duct_err duct_context_adopt(struct duct_context *context) DUCT_NODISCARD;
 
