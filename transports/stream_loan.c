@@ -105,7 +105,8 @@ struct stream_loan *stream_find_loan(struct stream_loans *loans, const struct du
 
 void stream_give_back(struct stream_loans *loans, struct stream_loan *loan)
 {
-    if (loan->capacity > KEEP_MAX || stream_zc_is_read(loan->chunk)) {
+    if (loan->capacity > KEEP_MAX ||
+        (loan->chunk != NULL && loan->chunk->gone != NULL && stream_zc_is_read(loan->chunk))) {
         di_chunk_free(loan->chunk);
         loan->chunk = NULL;
     }

@@ -49,6 +49,20 @@ void di_chunk_free(struct di_chunk *chunk);
 /* Appends all of the pieces but their first skip bytes. False, and nothing changed: no memory. */
 bool di_sendq_copy(struct di_sendq *queue, const struct iovec *pieces, uint32_t count, size_t skip);
 
+/* Room for so many bytes behind the last, to be written at once: they count as queued. NULL: the last chunk has none. */
+static inline unsigned char *di_sendq_extend(struct di_sendq *queue, size_t size)
+{
+    struct di_chunk *last = di_container(queue->chunks.prev, struct di_chunk, link);
+
+    if (di_list_empty(&queue->chunks) || last->spare < size)
+        return NULL;
+    unsigned char *at = last->at + last->left;
+    last->left += size;
+    last->spare -= size;
+    queue->bytes += size;
+    return at;
+}
+
 /* Appends a chunk, which is the queue's from now on. */
 void di_sendq_link(struct di_sendq *queue, struct di_chunk *chunk);
 

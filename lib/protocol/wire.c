@@ -4,37 +4,6 @@
 #include <string.h>
 
 #include "lib/base/error.h"
-#include "lib/protocol/bytes.h"
-
-/* Where the fields are. */
-enum {
-    AT_SIZE = 0,
-    AT_TYPE = 4,
-    AT_FLAGS = 5, /* 0 */
-    AT_CHANNEL = 6,
-    AT_TAG = 8,
-    AT_SESSION = 16,
-    AT_SEQ = 20,
-    AT_ACK = 24,
-    AT_WHOLE = 28,
-    AT_OFFSET = 32,
-    AT_RESERVED = 36 /* 0 */
-};
-
-void di_wire_put(unsigned char *out, const struct di_frame *frame)
-{
-    di_put32(out + AT_SIZE, frame->size);
-    out[AT_TYPE] = frame->type;
-    out[AT_FLAGS] = 0;
-    di_put16(out + AT_CHANNEL, frame->channel);
-    di_put64(out + AT_TAG, frame->tag);
-    di_put32(out + AT_SESSION, frame->session);
-    di_put32(out + AT_SEQ, frame->seq);
-    di_put32(out + AT_ACK, frame->ack);
-    di_put32(out + AT_WHOLE, frame->whole);
-    di_put32(out + AT_OFFSET, frame->offset);
-    di_put32(out + AT_RESERVED, 0);
-}
 
 static enum duct_err corrupt(const char *field, uint64_t value, const char *expected)
 {
@@ -66,24 +35,24 @@ static enum duct_err check_other(const struct di_frame *f)
 enum duct_err di_wire_get(struct di_frame *frame, const unsigned char *in,
                           const struct di_wire_rules *rules)
 {
-    const struct di_frame f = {.size = di_get32(in + AT_SIZE),
-                               .type = in[AT_TYPE],
-                               .channel = di_get16(in + AT_CHANNEL),
-                               .tag = di_get64(in + AT_TAG),
-                               .session = di_get32(in + AT_SESSION),
-                               .seq = di_get32(in + AT_SEQ),
-                               .ack = di_get32(in + AT_ACK),
-                               .whole = di_get32(in + AT_WHOLE),
-                               .offset = di_get32(in + AT_OFFSET)};
+    const struct di_frame f = {.size = di_get32(in + DI_WIRE_AT_SIZE),
+                               .type = in[DI_WIRE_AT_TYPE],
+                               .channel = di_get16(in + DI_WIRE_AT_CHANNEL),
+                               .tag = di_get64(in + DI_WIRE_AT_TAG),
+                               .session = di_get32(in + DI_WIRE_AT_SESSION),
+                               .seq = di_get32(in + DI_WIRE_AT_SEQ),
+                               .ack = di_get32(in + DI_WIRE_AT_ACK),
+                               .whole = di_get32(in + DI_WIRE_AT_WHOLE),
+                               .offset = di_get32(in + DI_WIRE_AT_OFFSET)};
 
     if (f.type < DI_FRAME_DATA || f.type > DI_FRAME_PONG)
         return corrupt("type", f.type, "1 to 6");
-    if (in[AT_FLAGS] != 0)
-        return corrupt("flags", in[AT_FLAGS], "0");
+    if (in[DI_WIRE_AT_FLAGS] != 0)
+        return corrupt("flags", in[DI_WIRE_AT_FLAGS], "0");
     if (f.channel != 0)
         return corrupt("channel", f.channel, "0");
-    if (di_get32(in + AT_RESERVED) != 0)
-        return corrupt("reserved bytes", di_get32(in + AT_RESERVED), "0");
+    if (di_get32(in + DI_WIRE_AT_RESERVED) != 0)
+        return corrupt("reserved bytes", di_get32(in + DI_WIRE_AT_RESERVED), "0");
     if (f.session != rules->session)
         return corrupt("session", f.session, "that of the handshake");
     if (f.size > rules->frame_max)
