@@ -146,21 +146,27 @@ void stream_held_close(struct stream_held *held)
     drop(held, 1 + held->drawn);
 }
 
-/* Drops so many references to the buffer, and those that were drawn and not spent. */
-static inline void give_up(struct stream_held *held, struct di_buffer *buffer, uint32_t count)
+/* Drops what was drawn of the buffer and not spent; another reference stays. */
+static inline void give_up(struct stream_held *held, const struct di_buffer *buffer)
 {
-    if (buffer == held->lent) {
-        count += held->lent_drawn;
-        held->lent_drawn = 0;
-        held->lent = NULL;
-    }
-    if (count > 0)
-        di_buffer_drop(buffer, count);
+    if (buffer != held->lent)
+        return;
+    if (held->lent_drawn > 0)
+        di_buffer_undraw(held->lent, held->lent_drawn);
+    held->lent_drawn = 0;
+    held->lent = NULL;
 }
 
 void stream_held_leave(struct stream_held *held, struct di_buffer *buffer)
 {
-    give_up(held, buffer, 1);
+    give_up(held, buffer);
+    di_buffer_release(buffer);
+}
+
+bool stream_held_alone(struct stream_held *held, const struct di_buffer *buffer)
+{
+    give_up(held, buffer);
+    return di_buffer_alone(buffer);
 }
 
 /* More entries, linked as free ones. False: no more are allowed, or there is no memory. */
@@ -207,7 +213,7 @@ static inline void spend(struct stream_held *held, struct di_buffer *buffer, boo
 {
     if (last) {
         /* The receiver's own, and it leaves the buffer. */
-        give_up(held, buffer, 0);
+        give_up(held, buffer);
         return;
     }
     if (held->lent_drawn == 0) {

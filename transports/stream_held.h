@@ -72,10 +72,7 @@ enum duct_err stream_held_give(struct stream_held *held, struct di_buffer *buffe
                                struct duct_msg *msg) DUCT_NODISCARD;
 
 /* Whether nobody but the receiver reads the buffer, so that it may be written again. */
-static inline bool stream_held_alone(const struct stream_held *held, const struct di_buffer *buffer)
-{
-    return di_buffer_only(buffer, 1 + (buffer == held->lent ? held->lent_drawn : 0));
-}
+bool stream_held_alone(struct stream_held *held, const struct di_buffer *buffer);
 
 /* The receiver leaves the buffer: its reference is dropped. */
 void stream_held_leave(struct stream_held *held, struct di_buffer *buffer);

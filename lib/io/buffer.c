@@ -22,6 +22,12 @@ struct di_buffer *di_buffer_alloc(size_t capacity)
     return buffer;
 }
 
+bool di_buffer_alone(const struct di_buffer *buffer)
+{
+    /* [bytes] observes: whoever released the last message in it is done reading. */
+    return atomic_load_explicit(&buffer->refs, memory_order_acquire) == 1;
+}
+
 /*
  * Those of a pool are pages of their own, which go back to the system one by one: after a burst they would leave a
  * heap full of holes.
@@ -61,14 +67,14 @@ static void drop_pool(struct di_buffers *pool)
     free(pool);
 }
 
-void di_buffer_drop(struct di_buffer *buffer, uint32_t count)
+void di_buffer_release(struct di_buffer *buffer)
 {
     struct di_buffers *home = buffer->home;
 
-    /* Whoever has the only references need not count them down: nobody can come and take another. */
+    /* Whoever has the only reference need not count it down: nobody can come and take another. */
     /* [bytes] Both ways: the last one knows that what all others read is read. */
-    if (!di_buffer_only(buffer, count) &&
-        atomic_fetch_sub_explicit(&buffer->refs, count, memory_order_acq_rel) != count)
+    if (!di_buffer_alone(buffer) &&
+        atomic_fetch_sub_explicit(&buffer->refs, 1, memory_order_acq_rel) != 1)
         return;
     if (home == NULL) {
         free(buffer);

@@ -34,6 +34,12 @@ struct di_buffer {
 /* One by itself, with one reference; NULL: no memory. */
 struct di_buffer *di_buffer_alloc(size_t capacity);
 
+/* Any thread. */
+void di_buffer_release(struct di_buffer *buffer);
+
+/* Whether nobody else has a reference, so that the bytes may be overwritten. For one who has one. */
+bool di_buffer_alone(const struct di_buffer *buffer);
+
 /* So many more references, by one who has one. */
 static inline void di_buffer_draw(struct di_buffer *buffer, uint32_t count)
 {
@@ -41,25 +47,17 @@ static inline void di_buffer_draw(struct di_buffer *buffer, uint32_t count)
     atomic_fetch_add_explicit(&buffer->refs, count, memory_order_relaxed);
 }
 
-/* Drops that many. Any thread. */
-void di_buffer_drop(struct di_buffer *buffer, uint32_t count);
+/* Less, by the thread that drew them, where one reference stays: whoever drops that one comes after. */
+static inline void di_buffer_undraw(struct di_buffer *buffer, uint32_t count)
+{
+    /* Relaxed: the reference that stays keeps it, and orders what was read. */
+    atomic_fetch_sub_explicit(&buffer->refs, count, memory_order_relaxed);
+}
 
-/* One reference more, and less. */
+/* One more. */
 static inline void di_buffer_hold(struct di_buffer *buffer)
 {
     di_buffer_draw(buffer, 1);
-}
-
-static inline void di_buffer_release(struct di_buffer *buffer)
-{
-    di_buffer_drop(buffer, 1);
-}
-
-/* Whether there are no other references than so many of the caller's, so that the bytes may be overwritten. */
-static inline bool di_buffer_only(const struct di_buffer *buffer, uint32_t count)
-{
-    /* [bytes] observes: whoever released the last message in it is done reading. */
-    return atomic_load_explicit(&buffer->refs, memory_order_acquire) == count;
 }
 
 /* What the buffers of a pool hold: several small messages, and a good part of what one system call moves. With what

@@ -256,51 +256,6 @@ Test(stream_frames, parts_become_one_message)
     close_all();
 }
 
-/* The next frame that our side sent: all of it came. */
-static void hear_frame(const struct raw *raw, struct di_frame *frame, unsigned char *payload)
-{
-    const struct di_wire_rules rules = {
-        .session = (uint32_t)raw->session, .frame_max = 65536, .message_max = 65536};
-    unsigned char header[DI_WIRE_HEADER];
-
-    cr_assert_eq(recv(raw->fd, header, sizeof(header), MSG_WAITALL), (ssize_t)sizeof(header));
-    cr_assert_eq(di_wire_get(frame, header, &rules), DUCT_OK, "%s", duct_err_detail());
-    size_t size = di_wire_padded(frame->size);
-    if (size > 0)
-        cr_assert_eq(recv(raw->fd, payload, size, MSG_WAITALL), (ssize_t)size);
-}
-
-/* Nothing of what lay in our memory before goes along: not in the padding, whatever the size. */
-Test(stream_frames, messages_of_a_run_are_whole_frames_with_zeros_behind)
-{
-    enum { MESSAGES = 200 };
-    unsigned char payload[DI_WIRE_ALIGN + MESSAGES];
-    struct duct_msg msg;
-    struct di_frame frame;
-
-    listen_with("");
-    struct raw raw = meet();
-    for (uint32_t i = 0; i < MESSAGES; i++) {
-        cr_assert_eq(duct_msg_loan(raw.pipe, MESSAGES, &msg), DUCT_OK);
-        memset(msg.data, 0xff, MESSAGES);
-        msg.size = i;
-        msg.tag = ~(uint64_t)i;
-        msg.flags = i % 50 == 49 ? 0 : DUCT_MSG_MORE;
-        cr_assert_eq(duct_send(raw.pipe, &msg, DUCT_SECOND), DUCT_OK);
-        cr_assert_null(msg.owner);
-    }
-    for (uint32_t i = 0; i < MESSAGES; i++) {
-        hear_frame(&raw, &frame, payload);
-        cr_assert_eq(frame.type, DI_FRAME_DATA);
-        cr_assert(frame.seq == i && frame.size == i && frame.whole == i && frame.offset == 0);
-        cr_assert_eq(frame.tag, ~(uint64_t)i);
-        for (size_t at = 0; at < di_wire_padded(i); at++)
-            cr_assert_eq(payload[at], at < i ? 0xff : 0, "byte %zu of %u", at, i);
-    }
-    close(raw.fd);
-    close_all();
-}
-
 /* The end of the stream is a death, unless it was announced. */
 Test(stream_frames, an_end_without_a_word_is_a_death)
 {

@@ -110,9 +110,9 @@ Test(buffers, a_pool_outlives_its_owner)
     cr_assert_leq(pool->idle, 16);
     struct di_buffer *again = di_buffers_take(pool);
     cr_assert_lt(pool->idle, 16);
-    cr_assert(di_buffer_only(again, 1));
+    cr_assert(di_buffer_alone(again));
     di_buffer_hold(again);
-    cr_assert_not(di_buffer_only(again, 1));
+    cr_assert_not(di_buffer_alone(again));
     di_buffer_release(again);
     di_buffer_release(again);
     di_buffers_close(pool);
