@@ -88,6 +88,9 @@ enum duct_err di_sim_loop(struct di_sim *sim, struct di_io **io) DUCT_NODISCARD;
 /* A listening socket under that name: a descriptor, or a negative errno. */
 int di_sim_listen(struct di_io *io, const char *name, uint32_t backlog);
 
+/* The name of an address that swallows every question. */
+#define DI_SIM_HOLE "hole"
+
 /* The address of that name, for CONNECT; up to 100 bytes. */
 socklen_t di_sim_address(struct sockaddr_storage *address, const char *name);
 

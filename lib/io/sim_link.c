@@ -186,10 +186,12 @@ static void ask(struct sim_end *end)
     struct sim_listener *listener = find_listener(sim, end->asks_for);
     struct sim_end *other = sim_end_peer(end);
     int64_t back = sim->now + sim_travel(sim);
+    bool lost = strcmp(end->asks_for, DI_SIM_HOLE) == 0;
 
-    if (listener == NULL || sim_odds(sim, sim->plan.refused)) {
+    if (!lost && (listener == NULL || sim_odds(sim, sim->plan.refused))) {
         known_at(end, ECONNREFUSED, back);
-    } else if (listener->count >= listener->backlog || sim_odds(sim, sim->plan.unanswered)) {
+    } else if (lost || listener->count >= listener->backlog ||
+               sim_odds(sim, sim->plan.unanswered)) {
         end->answer_at = sim->now + (ASK_AGAIN_NS << end->asked);
         if (++end->asked > ASKED_MAX)
             known_at(end, ETIMEDOUT, sim->now);
