@@ -72,10 +72,12 @@ void sim_part(struct sim_node *node, struct duct_pipe *pipe, enum sim_side side,
 
     own->closed = true;
     own->quiet = talk->flows[side].taken == talk->flows[side].accepted;
-    own->lingered = linger_ns >= 10 * DUCT_SECOND;
     own->code = code;
     snprintf(own->text, sizeof(own->text), "%s", text);
+    int64_t begun = di_sim_now(node->world->sim);
     duct_pipe_close_with(pipe, code, text, linger_ns);
+    own->lingered =
+        linger_ns >= 10 * DUCT_SECOND && di_sim_now(node->world->sim) - begun < linger_ns;
 }
 
 void sim_mourn(struct sim_node *node, struct duct_pipe *pipe, enum sim_side side)

@@ -17,7 +17,7 @@ struct sim_farewell {
     bool opened;       /* it had a pipe */
     bool closed;       /* and closed it first, in order */
     bool quiet;        /* when it did, all it had sent was taken */
-    bool lingered;     /* and it gave the other one time */
+    bool lingered;     /* and the other one had heard it, in the time that it was given */
     enum duct_err end; /* else: what it was told; OK: nothing yet */
     uint32_t code;     /* given, or told */
     char text[DUCT_REASON_MAX];
