@@ -35,7 +35,7 @@ comes_back() # url
 	ended "$1: the second listener" 0 "$listener"
 	same "$1: what came after" two "$(cat second)"
 	same "$1: and before" one "$(cat first)"
-	says "$1" ': connected'
+	same "$1: times that it was connected" 2 "$(grep -c ': connected' said)"
 }
 
 comes_back shm://back
